@@ -1,0 +1,1 @@
+"""Drawing of radiographs that never were: bones, defects, film. NumPy and Pillow only."""
