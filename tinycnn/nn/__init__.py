@@ -1,0 +1,1 @@
+"""What a network is: layers, graph, model, model file, architectures. Plain NumPy."""

@@ -1,0 +1,267 @@
+"""A network as a list of nodes in topological order, and the two Keras ways to write one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tinycnn.errors import GraphError
+from tinycnn.nn.layers import LAYERS
+from tinycnn.nn.layers.base import Array, Layer, Shape, Weights
+
+INPUT = "input"
+
+# Limits against hostile files: far above any network of a small computer, far below trouble.
+MAX_NODES = 10_000
+MAX_DIMENSION = 1 << 20
+MAX_ELEMENTS = 1 << 28  # of one tensor: 1 GiB in float32
+MAX_MACS = 1 << 42
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A symbolic value while a network is being written: what layers are called on."""
+
+    shape: Shape
+    layer: Layer | None = None  # None: the network's input
+    inputs: tuple[Tensor, ...] = ()
+
+
+def Input(shape: Sequence[int]) -> Tensor:  # noqa: N802 - Keras's name
+    """Begin a network whose input has ``shape``, (H, W, C) without the batch."""
+    return Tensor(tuple(shape))
+
+
+@dataclass(frozen=True)
+class Node:
+    """One call of a layer. Two nodes whose layers have the same name share weights."""
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One input, nodes in topological order; the last node is the output.
+
+    Checked when made: names are unique, inputs come from above, shapes fit, sizes are sane.
+    """
+
+    input_shape: Shape
+    nodes: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        """Check names, order, shapes and limits; GraphError names the node."""
+        if not 1 <= len(self.nodes) <= MAX_NODES:
+            raise GraphError(f"a network has 1 to {MAX_NODES} layers, not {len(self.nodes)}")
+        seen, layers = {INPUT}, dict[str, Layer]()
+        for node in self.nodes:
+            for source in node.inputs:
+                if source not in seen:
+                    raise GraphError(f"layer {node.name!r}: its input {source!r} is not above it")
+            if node.name in seen:
+                raise GraphError(f"two layers are called {node.name!r}")
+            if layers.setdefault(node.layer.name, node.layer) != node.layer:
+                raise GraphError(f"layer {node.name!r} shares weights with another configuration")
+            seen.add(node.name)
+        if self.macs > MAX_MACS:
+            raise GraphError(f"the network needs {self.macs:.2e} multiply-adds for one image")
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Output shape of every node, and of "input"."""
+        shapes = {INPUT: _sane(INPUT, self.input_shape)}
+        for node in self.nodes:
+            arguments = self._arguments(node, shapes)
+            shapes[node.name] = _sane(node.name, node.layer.output_shape(arguments))
+        return shapes
+
+    @property
+    def output(self) -> str:
+        """Name of the last node."""
+        return self.nodes[-1].name
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the result for one image."""
+        return self.shapes[self.output]
+
+    @cached_property
+    def weight_shapes(self) -> dict[str, Shape]:
+        """``LAYER/WEIGHT`` -> shape, in the order of the layers."""
+        return {
+            f"{node.layer.name}/{weight}": shape
+            for node in self.nodes
+            for weight, shape in node.layer.weight_shapes(
+                self._arguments(node, self.shapes)
+            ).items()
+        }
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, Keras's "total params"."""
+        return sum(map(prod, self.weight_shapes.values()))
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-adds for one image."""
+        return sum(node.layer.macs(self._arguments(node, self.shapes)) for node in self.nodes)
+
+    def forward(
+        self, x: Array, weights: Weights, keep: Callable[[str, Array], None] | None = None
+    ) -> Array:
+        """Reference result for x (N, H, W, C); ``keep(name, array)`` sees every layer's output."""
+        if x.ndim < 1 or x.shape[1:] != self.input_shape:
+            raise GraphError(f"the network takes (N, {self._spell_input()}), not {x.shape}")
+        last_use = {source: node.name for node in self.nodes for source in node.inputs}
+        values: dict[str, Array] = {INPUT: np.asarray(x, np.float32)}
+        for node in self.nodes:
+            value = node.layer.forward(
+                self._arguments(node, values), self.node_weights(node, weights)
+            )
+            values[node.name] = value
+            if keep:
+                keep(node.name, value)
+            for source in set(node.inputs):
+                if last_use[source] == node.name:
+                    del values[source]
+        return values[self.output]
+
+    def node_weights(self, node: Node, weights: Weights) -> dict[str, Array]:
+        """Pick the weights of one node's layer, by their short names, out of a model's."""
+        names = node.layer.weight_shapes(self._arguments(node, self.shapes))
+        return {name: weights[f"{node.layer.name}/{name}"] for name in names}
+
+    def check_weights(self, weights: Weights) -> None:
+        """Raise a GraphError unless ``weights`` are exactly those that the graph asks for."""
+        for name, shape in self.weight_shapes.items():
+            if name not in weights:
+                raise GraphError(f"weight {name!r} of shape {shape} is missing")
+            if weights[name].shape != shape:
+                raise GraphError(f"weight {name!r} must be {shape}, not {weights[name].shape}")
+        if extra := sorted(set(weights) - set(self.weight_shapes)):
+            raise GraphError(f"weight {extra[0]!r} belongs to no layer")
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the graph in plain JSON types."""
+        return {
+            "input_shape": list(self.input_shape),
+            "nodes": [
+                {
+                    "name": node.name,
+                    "class": type(node.layer).__name__,
+                    "config": node.layer.config(),
+                    "inputs": list(node.inputs),
+                }
+                for node in self.nodes
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Graph:
+        """Inverse of `to_json`; anything that is not a sound network is a GraphError."""
+        try:
+            return cls(tuple(data["input_shape"]), tuple(_node_from_json(n) for n in data["nodes"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise GraphError(f"not the description of a network: {error!r}") from None
+
+    def _arguments(self, node: Node, values: Mapping[str, Any]) -> Any:
+        if node.layer.merges:
+            return [values[source] for source in node.inputs]
+        if len(node.inputs) != 1:
+            raise GraphError(f"layer {node.name!r} takes one input, not {len(node.inputs)}")
+        return values[node.inputs[0]]
+
+    def _spell_input(self) -> str:
+        return ", ".join(map(str, self.input_shape))
+
+
+def from_tensors(inputs: Tensor, outputs: Tensor) -> Graph:
+    """Collect the graph between two tensors; unnamed layers are named as Keras does."""
+    order: list[Tensor] = []
+    seen: set[int] = {id(inputs)}
+    stack: list[tuple[Tensor, bool]] = [(outputs, False)]
+    while stack:  # depth first without recursion: DenseNet-201 is deep
+        tensor, ready = stack.pop()
+        if ready:
+            order.append(tensor)
+        elif id(tensor) not in seen:
+            if tensor.layer is None:
+                raise GraphError("the output hangs on another input than the one given")
+            seen.add(id(tensor))
+            stack.append((tensor, True))
+            stack.extend((t, False) for t in reversed(tensor.inputs))
+    namer = _Namer(t.layer.name for t in order if t.layer)
+    names, nodes = {id(inputs): INPUT}, []
+    for tensor in order:
+        assert tensor.layer is not None
+        layer, name = namer(tensor.layer)
+        names[id(tensor)] = name
+        nodes.append(Node(name, layer, tuple(names[id(t)] for t in tensor.inputs)))
+    return Graph(inputs.shape, tuple(nodes))
+
+
+def Sequential(layers: Iterable[Layer], input_shape: Sequence[int]) -> Graph:  # noqa: N802
+    """Stack layers, as Keras's class of that name."""
+    inputs = x = Input(input_shape)
+    for layer in layers:
+        x = layer(x)
+    return from_tensors(inputs, x)
+
+
+class _Namer:
+    """Names layers as Keras does: conv2d, conv2d_1, ...; a second call gets a node name only."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self.taken = {INPUT, *taken}
+        self.layers: dict[int, Layer] = {}
+        self.used: set[str] = set()
+
+    def __call__(self, layer: Layer) -> tuple[Layer, str]:
+        named = self.layers.get(id(layer))
+        if named is None:
+            name = layer.name or self.fresh(_snake(type(layer).__name__))
+            named = self.layers[id(layer)] = replace(layer, name=name)
+        node = named.name if named.name not in self.used else self.fresh(named.name)
+        self.used.add(node)
+        return named, node
+
+    def fresh(self, stem: str) -> str:
+        name, number = stem, 0
+        while name in self.taken:
+            number += 1
+            name = f"{stem}_{number}"
+        self.taken.add(name)
+        return name
+
+
+def _snake(name: str) -> str:
+    """Conv2D -> conv2d, MaxPooling2D -> max_pooling2d: Keras's automatic names."""
+    import re
+
+    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _node_from_json(data: Mapping[str, Any]) -> Node:
+    kind = LAYERS.get(data["class"])
+    name, inputs = data["name"], data["inputs"]
+    if kind is None:
+        raise GraphError(f"layer {name!r}: no class {data['class']!r}; there are {sorted(LAYERS)}")
+    if not isinstance(name, str) or not all(isinstance(i, str) for i in inputs):
+        raise GraphError(f"layer {name!r}: names must be strings")
+    return Node(name, kind.from_config(data["config"]), tuple(inputs))
+
+
+def _sane(name: str, shape: Shape) -> Shape:
+    if not shape or any(type(d) is not int or not 1 <= d <= MAX_DIMENSION for d in shape):
+        raise GraphError(f"layer {name!r}: shape {shape} is empty or too large")
+    if prod(shape) > MAX_ELEMENTS:
+        raise GraphError(f"layer {name!r}: shape {shape} has over {MAX_ELEMENTS} elements")
+    return shape

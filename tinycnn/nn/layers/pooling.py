@@ -1,0 +1,102 @@
+"""Pooling: windows and whole pictures reduced to their maximum or mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinycnn.nn.layers.base import Array, Layer, Pair, Shape, Weights, pair
+from tinycnn.nn.layers.convolution import Padding, same_padding, window_length
+
+
+@dataclass(frozen=True)
+class Pooling2D(Layer):
+    """What the two window poolings share; ``strides`` None means ``pool_size``."""
+
+    pool_size: int | Pair = (2, 2)
+    strides: int | Pair | None = None
+    padding: Padding = "valid"
+
+    def __post_init__(self) -> None:
+        """Spell sizes as pairs."""
+        self.set(pool_size=pair(self.pool_size))
+        self.set(strides=self.pool_size if self.strides is None else pair(self.strides))
+        super().__post_init__()
+        self.need_positive("pool_size", "strides")
+
+    def geometry(self) -> list[Pair]:
+        """(window, stride) for rows and for columns."""
+        assert isinstance(self.pool_size, tuple)
+        assert isinstance(self.strides, tuple)
+        return list(zip(self.pool_size, self.strides, strict=True))
+
+    def pads(self, shape: Shape) -> tuple[Pair, Pair]:
+        """Cells ((top, bottom), (left, right)) outside of an input (H, W, C) that windows reach."""
+        if self.padding == "valid":
+            return (0, 0), (0, 0)
+        rows, columns = (
+            same_padding(n, k, s) for n, (k, s) in zip(shape, self.geometry(), strict=False)
+        )
+        return rows, columns
+
+    def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
+        self.need_rank(shape)
+        rows, columns = (
+            window_length(n, k, s, self.padding)
+            for n, (k, s) in zip(shape, self.geometry(), strict=False)
+        )
+        if rows < 1 or columns < 1:
+            self.fail(f"the window {self.pool_size} is larger than the input {shape}")
+        return rows, columns, shape[2]
+
+    def windows(self, x: Array, fill: float) -> Array:
+        """All windows of x (N, H, W, C): (N, Ho, Wo, C, kh, kw), with ``fill`` outside."""
+        (kh, sh), (kw, sw) = self.geometry()
+        pads = ((0, 0), *self.pads(x.shape[1:]), (0, 0))
+        x = np.pad(x, pads, constant_values=fill)
+        return np.lib.stride_tricks.sliding_window_view(x, (kh, kw), axis=(1, 2))[:, ::sh, ::sw]
+
+
+@dataclass(frozen=True)
+class MaxPooling2D(Pooling2D):
+    """Maximum of each window: (N, H, W, C) -> (N, Ho, Wo, C). NaN stays NaN."""
+
+    def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
+        return self.windows(x, -np.inf).max(axis=(-2, -1))
+
+
+@dataclass(frozen=True)
+class AveragePooling2D(Pooling2D):
+    """Mean of each window, of its cells inside the picture: (N, H, W, C) -> (N, Ho, Wo, C)."""
+
+    def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
+        counts = self.windows(np.ones((1, *x.shape[1:3], 1), np.float32), 0).sum(axis=(-2, -1))
+        return self.windows(x, 0).sum(axis=(-2, -1)) / counts
+
+
+@dataclass(frozen=True)
+class GlobalPooling2D(Layer):
+    """What the two global poolings share."""
+
+    keepdims: bool = False
+
+    def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
+        self.need_rank(shape)
+        return (1, 1, shape[2]) if self.keepdims else (shape[2],)
+
+
+@dataclass(frozen=True)
+class GlobalMaxPooling2D(GlobalPooling2D):
+    """Maximum over the picture: (N, H, W, C) -> (N, C), or (N, 1, 1, C) with keepdims."""
+
+    def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
+        return x.max(axis=(1, 2), keepdims=self.keepdims)
+
+
+@dataclass(frozen=True)
+class GlobalAveragePooling2D(GlobalPooling2D):
+    """Mean over the picture: (N, H, W, C) -> (N, C), or (N, 1, 1, C) with keepdims."""
+
+    def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
+        return x.mean(axis=(1, 2), keepdims=self.keepdims)

@@ -1,0 +1,141 @@
+"""A model: a graph, its weights, and everything needed to use it honestly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tinycnn.errors import ModelFileError
+from tinycnn.nn.graph import Graph
+from tinycnn.nn.layers.base import Array, Shape, Weights
+from tinycnn.nn.preprocessing import Preprocessing
+from tinycnn.nn.selftest import SelfTest
+
+Rule = Literal["mean", "any", "max"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How the scores of a study's views become one verdict.
+
+    ``positive`` is the index of the label that is looked for ("abnormal"); None for a classifier
+    without such a label, whose verdict is the label with the highest mean score.
+    A view's probability p is the score of that label. The study is positive, by ``rule``:
+    "mean": mean p >= threshold; "max": largest p >= threshold; "any": as "max", but the
+    probability that is reported is the share of positive views.
+    """
+
+    rule: Rule = "mean"
+    threshold: float = 0.5
+    positive: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold that no probability, or every one, would reach."""
+        if not 0.0 < self.threshold < 1.0:
+            raise ModelFileError(f"decision: threshold must lie in (0, 1), not {self.threshold}")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a model was measured to be worth on one body part; counts of studies, not of images."""
+
+    studies: int
+    true_positive: int
+    false_positive: int
+    true_negative: int
+    false_negative: int
+    rule: Rule = "mean"
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse counts that do not add up."""
+        counts = (
+            self.true_positive,
+            self.false_positive,
+            self.true_negative,
+            self.false_negative,
+        )
+        if min(counts) < 0 or sum(counts) != self.studies or self.studies < 1:
+            raise ModelFileError(f"accuracy: {counts} do not add up to {self.studies} studies")
+
+    @property
+    def accuracy(self) -> float:
+        """Share of studies judged rightly."""
+        return (self.true_positive + self.true_negative) / self.studies
+
+    @property
+    def sensitivity(self) -> float | None:
+        """Share of abnormal studies that were found; None if there was none."""
+        positives = self.true_positive + self.false_negative
+        return self.true_positive / positives if positives else None
+
+    @property
+    def specificity(self) -> float | None:
+        """Share of normal studies that were left alone; None if there was none."""
+        negatives = self.true_negative + self.false_positive
+        return self.true_negative / negatives if negatives else None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the weights come from and what they are worth.
+
+    ``demonstration``: made to show the program; must never pass for a medical result.
+    ``accuracy``: by body part as MURA spells it ("XR_WRIST"), and "all".
+    """
+
+    trained_on: str = "unknown"
+    demonstration: bool = False
+    source: str = ""
+    licence: str = ""
+    notes: str = ""
+    evaluated_on: str = ""
+    accuracy: Mapping[str, Figures] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A graph with weights (``LAYER/WEIGHT`` -> float32 array) and what belongs to it.
+
+    Checked as a whole when made: every weight that the graph asks for is there, in its shape, and
+    no other; one label for each class; a positive label that exists.
+    """
+
+    graph: Graph
+    weights: Weights
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    labels: tuple[str, ...] = ()
+    decision: Decision = field(default_factory=Decision)
+    provenance: Provenance = field(default_factory=Provenance)
+    self_test: SelfTest | None = None
+    name: str = "model"
+
+    def __post_init__(self) -> None:
+        """Refuse a model whose parts do not fit together."""
+        self.graph.check_weights(self.weights)
+        if len(self.input_shape) == 3 and self.input_shape[2] != self.preprocessing.channels:
+            raise ModelFileError(
+                f"preprocessing gives {self.preprocessing.channels} channels, "
+                f"the network takes {self.input_shape[2]}"
+            )
+        classes = max(self.classes, 2)  # one sigmoid unit tells two labels apart
+        if self.labels and len(self.labels) != classes:
+            raise ModelFileError(f"{len(self.labels)} labels for {classes} classes")
+        positive = self.decision.positive
+        if positive is not None and not 0 <= positive < classes:
+            raise ModelFileError(f"decision: no class {positive} among {classes}")
+
+    @property
+    def input_shape(self) -> Shape:
+        """(H, W, C) of one image."""
+        return self.graph.input_shape
+
+    @property
+    def classes(self) -> int:
+        """Number of scores the network gives; 1 for a single sigmoid unit."""
+        return self.graph.output_shape[-1]
+
+    def forward(self, x: Array) -> Array:
+        """Reference result, in plain NumPy, for x (N, H, W, C) float32 -> (N, classes)."""
+        return self.graph.forward(x, self.weights)

@@ -1,0 +1,121 @@
+"""The self-test that travels in a model file and is replayed at every load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinycnn.errors import SelfTestError
+from tinycnn.nn.graph import Graph
+from tinycnn.nn.layers.base import Array, Shape, Weights
+from tinycnn.nn.preprocessing import Preprocessing
+
+TOLERANCE = 1e-4  # relative to the largest expected value; float32 sums of any order stay below
+SAMPLES = 8  # values kept of each intermediate activation
+PROBES = 6  # intermediate activations kept
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """A seed, the output that its input must give, and samples of layers on the way.
+
+    ``probes``: node name -> values at positions spread evenly over that node's flat output.
+    """
+
+    seed: int
+    expected: tuple[float, ...]
+    probes: Mapping[str, tuple[float, ...]]
+
+
+def image_like(shape: Shape, seed: int, preprocessing: Preprocessing) -> Array:
+    """Make a seeded input (1, H, W, C): smooth structures with grain, preprocessed.
+
+    `RandomState` because NumPy froze its stream for good: the same numbers in every version.
+    """
+    random = np.random.RandomState(seed)
+    height, width, channels = shape
+    coarse = random.random_sample((9, 9, channels))
+    rows, columns = np.linspace(0, 7.999, height), np.linspace(0, 7.999, width)
+    r, c = rows.astype(int), columns.astype(int)
+    dr, dc = (rows - r)[:, None, None], (columns - c)[None, :, None]
+    upper = coarse[r][:, c] * (1 - dc) + coarse[r][:, c + 1] * dc
+    lower = coarse[r + 1][:, c] * (1 - dc) + coarse[r + 1][:, c + 1] * dc
+    smooth = upper * (1 - dr) + lower * dr
+    grain = random.random_sample(shape)
+    pixels = np.floor(255.0 * (0.85 * smooth + 0.15 * grain))
+    return preprocessing.normalise(pixels[None])
+
+
+def record(graph: Graph, weights: Weights, preprocessing: Preprocessing, seed: int = 1) -> SelfTest:
+    """Compute the self-test of a model with the reference."""
+    names = [node.name for node in graph.nodes[:-1]]
+    wanted = {names[i] for i in np.linspace(0, len(names) - 1, PROBES).astype(int)} if names else ()
+    probes: dict[str, tuple[float, ...]] = {}
+
+    def keep(name: str, value: Array) -> None:
+        if name in wanted:
+            probes[name] = _sample(value)
+
+    x = image_like(graph.input_shape, seed, preprocessing)
+    expected = graph.forward(x, weights, keep)
+    if not np.isfinite(expected).all():
+        raise SelfTestError("the model gives NaN or infinity for an image-like input")
+    return SelfTest(seed, tuple(float(v) for v in expected.ravel()), probes)
+
+
+def replay(
+    test: SelfTest,
+    graph: Graph,
+    weights: Weights,
+    preprocessing: Preprocessing,
+    predict: Callable[[Array], Array] | None = None,
+) -> float:
+    """Run the test, with ``predict`` or else with the reference; the largest relative difference.
+
+    SelfTestError names the first layer that is wrong, or the backend if the reference is right.
+    """
+    x = image_like(graph.input_shape, test.seed, preprocessing)
+    if predict is None:
+        return _replay_reference(test, graph, weights, x)
+    difference = _difference(predict(x), test.expected)
+    if difference <= TOLERANCE:
+        return difference
+    _replay_reference(test, graph, weights, x)
+    raise SelfTestError(
+        f"self-test: the backend differs by {difference:.2g} from the reference, which is right; "
+        "use --backend numpy and report it"
+    )
+
+
+def _replay_reference(test: SelfTest, graph: Graph, weights: Weights, x: Array) -> float:
+    def keep(name: str, value: Array) -> None:
+        if name in test.probes:
+            difference = _difference(_sample(value), test.probes[name])
+            if not difference <= TOLERANCE:  # a NaN is not <= anything
+                raise SelfTestError(
+                    f"self-test: layer {name!r} is the first that differs, by {difference:.2g} "
+                    "(relative); the model file is damaged: convert it again"
+                )
+
+    difference = _difference(graph.forward(x, weights, keep), test.expected)
+    if not difference <= TOLERANCE:
+        raise SelfTestError(
+            f"self-test: the output differs by {difference:.2g} (relative); "
+            "the model file is damaged: convert it again"
+        )
+    return difference
+
+
+def _sample(value: Array) -> tuple[float, ...]:
+    flat = value.ravel()
+    return tuple(float(v) for v in flat[np.linspace(0, flat.size - 1, SAMPLES).astype(int)])
+
+
+def _difference(got: object, expected: object) -> float:
+    """Largest difference relative to the largest expected value; infinity for NaN or a shape."""
+    a, b = np.ravel(np.asarray(got, np.float64)), np.ravel(np.asarray(expected, np.float64))
+    if a.shape != b.shape or not np.isfinite(a).all() or not np.isfinite(b).all():
+        return float("inf")
+    return float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-6))
