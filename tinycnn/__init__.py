@@ -1,0 +1,47 @@
+"""tinycnn: runs image classifiers trained in Keras, on small computers, without TensorFlow.
+
+::
+
+    import tinycnn
+
+    model = tinycnn.load("weights/NAME.safetensors")    # or the name of a shipped model
+    scores = model.predict(batch)                       # (N, H, W, C) -> (N, classes)
+    result = tinycnn.predict_study("STUDY_DIR", model)  # one verdict on a folder of views
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from tinycnn.errors import TinycnnError
+
+if TYPE_CHECKING:
+    from tinycnn.engine.session import Session
+
+__version__ = "0.1.0"
+__all__ = ["TinycnnError", "__version__", "load"]
+
+
+def load(
+    path: str | os.PathLike[str], backend: str | None = None, threads: int | None = None
+) -> Session:
+    """Read a model file, or a shipped model by name, and make it runnable.
+
+    Raises ModelFileError for a file that is not sound, SelfTestError for one that does not compute
+    what it says it must. See `tinycnn.engine.session.Session` for ``backend`` and ``threads``.
+    """
+    from tinycnn.engine.session import Session
+    from tinycnn.nn import modelfile
+    from tinycnn.weights import find
+
+    file = find(os.fspath(path))
+    data = modelfile.read(file)
+    return Session(
+        modelfile.parse(data, file),
+        backend,
+        threads,
+        path=str(file),
+        model_hash=hashlib.sha256(data).hexdigest(),
+    )

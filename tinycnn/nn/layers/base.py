@@ -43,7 +43,7 @@ class Layer:
         hints = typing.get_type_hints(type(self))
         for f in fields(self):
             value = getattr(self, f.name)
-            if not _has_type(value, hints[f.name]):
+            if not has_type(value, hints[f.name]):
                 self.fail(f"{f.name} must be {_spell(hints[f.name])}, not {value!r}")
 
     # (*args: Any) lets the overrides say `x` or `xs` and their types without upsetting mypy.
@@ -74,7 +74,7 @@ class Layer:
         if unknown := sorted(set(config) - known):
             raise GraphError(f"{cls.__name__} has no option {unknown[0]!r}; it has {sorted(known)}")
         try:
-            return cls(**{key: _tupled(value) for key, value in config.items()})
+            return cls(**{key: tupled(value) for key, value in config.items()})
         except TypeError as error:
             raise GraphError(f"{cls.__name__}: {error}") from None
 
@@ -116,21 +116,23 @@ def pair(value: Any) -> Any:
     return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _tupled(value: Any) -> Any:
-    return tuple(_tupled(v) for v in value) if isinstance(value, list | tuple) else value
+def tupled(value: Any) -> Any:
+    """Turn lists, as JSON gives them, into tuples, at every depth."""
+    return tuple(tupled(v) for v in value) if isinstance(value, list | tuple) else value
 
 
-def _has_type(value: Any, hint: Any) -> bool:
+def has_type(value: Any, hint: Any) -> bool:
+    """Whether ``value`` is what the annotation ``hint`` says; True is no int, NaN no float."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return any(_has_type(value, a) for a in args)
+        return any(has_type(value, a) for a in args)
     if origin is typing.Literal:
         return isinstance(value, str) and value in args
     if origin is tuple:
         if not isinstance(value, tuple):
             return False
         kinds = args[:1] * len(value) if args[1:] == (...,) else args
-        return len(kinds) == len(value) and all(map(_has_type, value, kinds))
+        return len(kinds) == len(value) and all(map(has_type, value, kinds))
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and value == value
     if hint is int:

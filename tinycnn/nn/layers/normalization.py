@@ -134,4 +134,4 @@ class Rescaling(Layer):
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         scale, offset = np.asarray(self.scale, np.float32), np.asarray(self.offset, np.float32)
-        return np.add(x * scale, offset, dtype=np.float32)
+        return np.asarray(x * scale + offset, np.float32)

@@ -1,0 +1,1 @@
+"""How a network runs fast: rewrites, plan, arena, kernels, program."""

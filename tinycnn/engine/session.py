@@ -1,0 +1,100 @@
+"""A model made runnable: with a backend and threads."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+
+from tinycnn.errors import BackendError, UsageError
+from tinycnn.nn.layers.base import Array
+from tinycnn.nn.model import Model
+from tinycnn.nn.selftest import replay
+
+Backend = Literal["numpy", "numba"]
+BACKENDS: tuple[Backend, ...] = ("numba", "numpy")  # in order of preference
+
+
+class Runner(Protocol):
+    """What a backend makes of a model."""
+
+    def run(self, batch: Array) -> Array:
+        """Scores (N, classes) for a batch (N, H, W, C), both float32, C-contiguous."""
+
+
+class Session:
+    """A `Model` with a backend: ``predict`` is all that anyone needs.
+
+    ``backend``: "numba" (compiled kernels) or "numpy" (the reference); None takes the first that
+    works here. ``threads``: how many share each image; None means all cores that may be used.
+    The model's self-test is replayed when the session is made.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        backend: str | None = None,
+        threads: int | None = None,
+        *,
+        path: str = "",
+        model_hash: str = "",
+    ) -> None:
+        self.model, self.path, self.model_hash = model, path, model_hash
+        self.threads = threads if threads is not None else available_cores()
+        if self.threads < 1:
+            raise UsageError(f"threads must be 1 or more, not {threads}")
+        self.backend, self._runner = _start(model, backend, self.threads)
+        if model.self_test:
+            replay(
+                model.self_test, model.graph, model.weights, model.preprocessing, self._runner.run
+            )
+
+    def predict(self, batch: Array) -> Array:
+        """Scores (N, classes) float32 for preprocessed images (N, H, W, C)."""
+        x = np.ascontiguousarray(batch, np.float32)
+        if x.shape[1:] != self.model.input_shape:
+            shape = ", ".join(map(str, self.model.input_shape))
+            raise UsageError(f"the network takes a batch (N, {shape}), not {x.shape}")
+        return self._runner.run(x)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_backends() -> dict[Backend, str]:
+    """Backend -> "" if it can run here, else why not."""
+    reasons: dict[Backend, str] = {}
+    for backend in BACKENDS:
+        try:
+            if backend == "numba":
+                import numba  # noqa: F401
+            reasons[backend] = ""
+        except ImportError as error:
+            reasons[backend] = str(error)
+    return reasons
+
+
+def _start(model: Model, backend: str | None, threads: int) -> tuple[Backend, Runner]:
+    reasons = available_backends()
+    if backend is not None and backend not in reasons:
+        raise UsageError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
+    chosen = next(b for b in BACKENDS if (b == backend if backend else not reasons[b]))
+    if reasons[chosen]:
+        raise BackendError(f"backend {chosen!r} cannot run here: {reasons[chosen]}")
+    return chosen, _Reference(model)
+
+
+class _Reference:
+    """The NumPy backend: the reference, image by image to keep memory flat."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def run(self, batch: Array) -> Array:
+        """See `Runner`."""
+        results = [self.model.forward(batch[i : i + 1]) for i in range(len(batch))]
+        return np.concatenate([np.empty((0, *self.model.graph.output_shape), np.float32), *results])

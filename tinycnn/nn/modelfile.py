@@ -1,0 +1,243 @@
+"""The model file: safetensors, with everything that is not a weight as JSON in its metadata.
+
+Nothing in it is executed. It is checked as a whole before a weight is used: size, header, graph,
+shapes, finiteness. `safetensors` reads the weights; the header is checked here first, because that
+reader accepts duplicate keys, unknown fields and gaps (seen with version 0.8.0).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
+
+from tinycnn.errors import GraphError, ModelFileError
+from tinycnn.nn import strictjson
+from tinycnn.nn.graph import Graph
+from tinycnn.nn.layers.base import Array, Weights, has_type, tupled
+from tinycnn.nn.model import Decision, Figures, Model, Provenance
+from tinycnn.nn.preprocessing import Preprocessing
+from tinycnn.nn.selftest import SelfTest
+
+FORMAT = "tinycnn-model/1"
+MAX_FILE = 2 << 30
+MAX_HEADER = 16 << 20
+ITEM_SIZES = {"F32": 4, "F16": 2}
+
+T = TypeVar("T")
+
+
+def save(model: Model, path: str | os.PathLike[str], dtype: str = "float32") -> None:
+    """Write ``model`` to ``path`` whole or not at all; weights as "float32" or "float16".
+
+    A float16 file is rounded: record its self-test from the rounded weights (see `rounded`).
+    """
+    from safetensors.numpy import save as to_bytes
+
+    if dtype not in ("float32", "float16"):
+        raise ModelFileError(f"weights are stored as float32 or float16, not {dtype}")
+    tensors = {k: np.ascontiguousarray(v, dtype) for k, v in model.weights.items()}
+    for name, value in tensors.items():
+        _need_finite(name, value)
+    data = to_bytes(tensors, {"tinycnn": json.dumps(to_json(model), allow_nan=False)})
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise ModelFileError(f"cannot write {target}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def rounded(weights: Weights) -> dict[str, Array]:
+    """Weights as a float16 file gives them back."""
+    with np.errstate(over="ignore"):  # what overflows is refused by `save`, by name
+        return {k: v.astype(np.float16).astype(np.float32) for k, v in weights.items()}
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read and check a model file; ModelFileError says what is wrong with it.
+
+    The self-test is not replayed here: whoever runs the model does that, with its own backend.
+    """
+    return parse(read(Path(path)), Path(path))
+
+
+def parse(data: bytes, path: Path) -> Model:
+    """Make a model of a file's bytes; see `load`."""
+    try:
+        header, start = _header(data)
+        metadata = _metadata(header)
+        return from_json(metadata, _weights(data, header, start), path.stem)
+    except (ModelFileError, GraphError) as error:
+        raise ModelFileError(f"{path}: {error}") from None
+
+
+def to_json(model: Model) -> dict[str, Any]:
+    """Everything but the weights, in plain JSON types."""
+    parts = ("preprocessing", "decision", "provenance", "self_test")
+    rest = {p: dataclasses.asdict(v) for p in parts if (v := getattr(model, p)) is not None}
+    return {
+        "format": FORMAT,
+        "labels": list(model.labels),
+        "graph": model.graph.to_json(),
+        **rest,
+    }
+
+
+def from_json(data: Any, weights: Weights, name: str) -> Model:
+    """Inverse of `to_json`."""
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        found = data.get("format") if isinstance(data, dict) else None
+        raise ModelFileError(f"format {found!r}; this version reads {FORMAT!r}")
+    known = {"format", "labels", "graph", "preprocessing", "decision", "provenance", "self_test"}
+    if unknown := sorted(set(data) - known):
+        raise ModelFileError(f"unknown entry {unknown[0]!r} in the metadata")
+    labels = tupled(data.get("labels", []))
+    if not has_type(labels, tuple[str, ...]):
+        raise ModelFileError("labels must be a list of strings")
+    test = data.get("self_test")
+    return Model(
+        graph=Graph.from_json(data.get("graph", {})),
+        weights=weights,
+        preprocessing=_record(Preprocessing, data.get("preprocessing", {})),
+        labels=labels,
+        decision=_record(Decision, data.get("decision", {})),
+        provenance=_provenance(data.get("provenance", {})),
+        self_test=None if test is None else _self_test(test),
+        name=name,
+    )
+
+
+def _provenance(data: Any) -> Provenance:
+    accuracy = data.get("accuracy", {}) if isinstance(data, dict) else None
+    if not isinstance(accuracy, dict):
+        raise ModelFileError("provenance must be an object, and its accuracy too")
+    figures = {part: _record(Figures, value) for part, value in accuracy.items()}
+    return _record(Provenance, {**data, "accuracy": figures})
+
+
+def _self_test(data: Any) -> SelfTest:
+    test = _record(SelfTest, data)
+    if not all(has_type(v, tuple[float, ...]) for v in (test.expected, *test.probes.values())):
+        raise ModelFileError("self_test: values must be numbers")
+    if not 0 <= test.seed < 1 << 32:
+        raise ModelFileError("self_test: the seed must lie in [0, 2^32)")
+    return test
+
+
+def _record(kind: type[T], data: Any) -> T:
+    """Make a dataclass of JSON, types checked; ModelFileError names the entry."""
+    where = kind.__name__.lower()
+    if not isinstance(data, Mapping):
+        raise ModelFileError(f"{where} must be an object")
+    hints = get_type_hints(kind)
+    if unknown := sorted(set(data) - set(hints)):
+        raise ModelFileError(f"{where} has an unknown entry {unknown[0]!r}")
+    values = {k: v if isinstance(v, Mapping) else tupled(v) for k, v in data.items()}
+    if where == "selftest" and isinstance(values.get("probes"), Mapping):
+        values["probes"] = {k: tupled(v) for k, v in values["probes"].items()}
+    for key, value in values.items():
+        hint = hints[key]
+        if not (isinstance(value, Mapping) if "Mapping" in str(hint) else has_type(value, hint)):
+            raise ModelFileError(f"{where}: {key} cannot be {str(value)[:60]}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ModelFileError(f"{where}: {error}") from None
+
+
+def read(path: Path) -> bytes:
+    """Read a file's bytes, up to the limit."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FILE:
+                raise ModelFileError(f"{path}: {size} bytes; a model file has at most {MAX_FILE}")
+            return file.read(MAX_FILE)
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _header(data: bytes) -> tuple[dict[str, Any], int]:
+    """Parse the header strictly: (entries, where the weights begin)."""
+    size = int.from_bytes(data[:8], "little") if len(data) >= 8 else -1
+    if not 2 <= size <= min(MAX_HEADER, len(data) - 8) or data[8:9] != b"{":
+        raise ModelFileError("not a safetensors file; a Keras file needs: tinycnn convert")
+    try:
+        header = strictjson.loads(data[8 : 8 + size], MAX_HEADER)
+    except ValueError as error:
+        raise ModelFileError(f"header: {error}") from None
+    if not isinstance(header, dict):
+        raise ModelFileError("header: not an object")
+    return header, 8 + size
+
+
+def _metadata(header: dict[str, Any]) -> Any:
+    """Take our JSON out of the header's metadata."""
+    try:
+        return strictjson.loads(header.pop("__metadata__")["tinycnn"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(
+            f"safetensors, but not a tinycnn model ({error}); make one with tinycnn convert"
+        ) from None
+
+
+def _weights(data: bytes, header: dict[str, Any], start: int) -> dict[str, Array]:
+    """Check that the tensors fill the file without gap or overlap; then read them."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    end = 0
+    for name, entry in sorted(header.items(), key=_offset):
+        end = _check_entry(name, entry, end)
+    if start + end != len(data):
+        raise ModelFileError(f"{len(data)} bytes, but header and weights take {start + end}")
+    try:
+        tensors = from_bytes(data)
+    except (SafetensorError, ValueError) as error:
+        raise ModelFileError(f"safetensors: {error}") from None
+    for name, value in tensors.items():
+        _need_finite(name, value)
+    return {name: np.asarray(value, np.float32) for name, value in tensors.items()}
+
+
+def _offset(item: tuple[str, Any]) -> int:
+    try:
+        begin = item[1]["data_offsets"][0]
+    except (KeyError, TypeError, IndexError):
+        begin = None
+    if type(begin) is not int:
+        raise ModelFileError(f"header: weight {item[0]!r} has no data_offsets")
+    return begin
+
+
+def _check_entry(name: str, entry: dict[str, Any], begin: int) -> int:
+    if set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise ModelFileError(f"header: weight {name!r} has entries {sorted(entry)}")
+    size, shape, offsets = (
+        ITEM_SIZES.get(str(entry["dtype"])),
+        entry["shape"],
+        entry["data_offsets"],
+    )
+    if size is None:
+        raise ModelFileError(f"weight {name!r}: type {entry['dtype']}; F32 and F16 are read")
+    if not has_type(tupled(shape), tuple[int, ...]) or min(shape, default=1) < 1:
+        raise ModelFileError(f"weight {name!r}: {shape} is not a shape")
+    end = begin + prod(shape) * size
+    if offsets != [begin, end]:
+        raise ModelFileError(f"weight {name!r}: lies at {offsets}, expected {[begin, end]}")
+    return end
+
+
+def _need_finite(name: str, value: Any) -> None:
+    if not np.isfinite(value).all():
+        raise ModelFileError(f"weight {name!r} holds NaN or infinity (or is too large for float16)")
