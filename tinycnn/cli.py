@@ -1,0 +1,121 @@
+"""The console script ``tinycnn``, and what all commands share.
+
+A command is a module with ``main(argv) -> int``. `run` gives each the same manners: one line on
+standard error and status 2 for an error (the traceback with ``--debug``), 130 for Ctrl-C, silence
+for a reader that left (``| head``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+from tinycnn import __version__
+from tinycnn.errors import TinycnnError, UsageError
+
+# name: (module, what it does); a module is imported only when its command is asked for
+COMMANDS = {
+    "predict": ("tinycnn.predict", "judge one study, or a folder of many"),
+    "convert": ("tinycnn.convert.__main__", "turn a Keras file into a tinycnn model file"),
+    "info": ("tinycnn.info", "version, backends and shipped weights"),
+}
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+READER_GONE = 141  # 128 + SIGPIPE
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are UsageErrors, with the options that every command has."""
+
+    def __init__(self, command: str, description: str, epilog: str | None = None) -> None:
+        super().__init__(
+            prog=f"tinycnn {command}".strip(),
+            description=description,
+            epilog=epilog,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError instead of printing the usage and leaving."""
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the sub-command that ``argv`` names; return the exit status."""
+    return run("", _dispatch, sys.argv[1:] if argv is None else argv)
+
+
+def run(
+    command: str, function: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None
+) -> int:
+    """Call ``function(argv)`` and turn whatever ends it into an exit status and one line."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    prog = f"tinycnn {command}".strip()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a label that the terminal cannot spell is no error
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = function(arguments)
+        sys.stdout.flush()
+        return status
+    except SystemExit as leave:  # --help and --version
+        return leave.code if isinstance(leave.code, int) else 0
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _let_go_of_stdout()
+        return READER_GONE
+    except Exception as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        print(f"{prog}: {_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    if argv and argv[0] in COMMANDS:
+        module = importlib.import_module(COMMANDS[argv[0]][0])
+        status: int = module.main(list(argv[1:]))
+        return status
+    commands = "\n".join(f"  {name:<10} {does}" for name, (_, does) in COMMANDS.items())
+    parser = Parser(
+        "",
+        "Run Keras image classifiers on a small computer, without TensorFlow.",
+        f"commands:\n{commands}\n\n`tinycnn COMMAND --help` tells more.",
+    )
+    parser.add_argument("command", metavar="COMMAND", nargs="?", choices=list(COMMANDS))
+    parser.add_argument("--version", action="version", version=f"tinycnn {__version__}")
+    parser.parse_args(argv)
+    parser.print_help(sys.stderr)
+    return 2
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, TinycnnError):
+        return text
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename!r}" if error.filename else error.strerror
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    name = type(error).__name__
+    return f"internal error, {name}: {text}; please report it with the output of --debug"
+
+
+def _let_go_of_stdout() -> None:
+    # Python flushes standard output once more at its end and would complain there.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

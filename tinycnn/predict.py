@@ -1,0 +1,155 @@
+"""``tinycnn predict STUDY_DIR``: judge one study, or every study in a folder."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import IO
+
+import tinycnn
+from tinycnn import cli
+from tinycnn.errors import StudyError, UsageError
+from tinycnn.files import atomic_write
+from tinycnn.nn.model import Decision, Model
+from tinycnn.progress import Progress
+from tinycnn.studies.finder import Folder, find_folders, find_studies
+from tinycnn.studies.names import printable
+from tinycnn.studies.records import CsvReport, JsonReport
+from tinycnn.studies.reports import Report, Source, Tally, TextReport
+from tinycnn.studies.verdict import judge
+
+DEFAULT_WEIGHTS = "mobilenetv2-phantoms"
+KEPT_IN_MEMORY = 1 << 20  # of a JSON document that waits for its end; the rest goes to disk
+
+EPILOG = """\
+A study is a folder of PNG or JPEG images, or one image. A folder above is searched for studies;
+names as in MURA (XR_SHOULDER/patient00007/study1_positive) tell body part, patient and label.
+
+exit status: 0 a verdict for every study; 1 some study has no usable view; 2 wrong use, no study
+found, or a model that cannot be read; 130 interrupted"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    return cli.run("predict", _predict, argv)
+
+
+def _predict(argv: Sequence[str]) -> int:
+    options = _parser().parse_args(argv)
+    folders = _at_least_one_study(options.study)
+    session = tinycnn.load(options.weights, backend=options.backend, threads=options.threads)
+    decision = _decision(session.model, options)
+    model, version = session.model, tinycnn.__version__
+    source = Source(model, session.model_hash, str(session.path), session.backend, version)
+    tally = Tally()
+    with _output(options) as stream, _progress(options) as progress:
+        report = _report(options)(stream, source)
+        report.begin()
+        for folder in folders:
+            if not folder.is_study:
+                tally.add_stray(folder)
+                continue
+            result = judge(folder, session, decision)
+            progress.clear()
+            report.study(result)
+            tally.add(result)
+            progress.advance()
+        report.end(tally)
+    return 1 if tally.without_verdict else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.Parser("predict", "Judge one study, or every study in a folder.", EPILOG)
+    parser.add_argument("study", metavar="STUDY_DIR", help="a study, or a folder with many")
+    parser.add_argument(
+        "--weights", default=DEFAULT_WEIGHTS, metavar="NAME|PATH", help="model; default %(default)s"
+    )
+    parser.add_argument("--rule", choices=("mean", "any", "max"), help="default: the model's")
+    parser.add_argument("--threshold", type=_threshold, help="between 0 and 1; default the model's")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON document")
+    form.add_argument("--csv", action="store_true", help="a row per file")
+    parser.add_argument("--output", metavar="FILE", help="write there, whole or not at all")
+    parser.add_argument("--backend", help="numba or numpy; default: the fastest that runs here")
+    parser.add_argument("--threads", type=_count, help="default: one per core")
+    return parser
+
+
+def _threshold(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < 1.0:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
+    return value
+
+
+def _decision(model: Model, options: argparse.Namespace) -> Decision:
+    changes = {"rule": options.rule, "threshold": options.threshold}
+    given = {name: value for name, value in changes.items() if value is not None}
+    if given and model.decision.positive is None:
+        raise UsageError(
+            f"--{next(iter(given))}: model {model.name!r} looks for no label; "
+            "its verdict is the label with the highest mean score"
+        )
+    return replace(model.decision, **given)
+
+
+def _at_least_one_study(root: str) -> Iterator[Folder]:
+    """Search ``root``; StudyError before anything else is done if there is no study in it."""
+    folders, passed = find_folders(root), list[Folder]()
+    for folder in folders:
+        passed.append(folder)
+        if folder.is_study:
+            return itertools.chain(passed, folders)
+    files = sum(len(folder.entries) for folder in passed)
+    raise StudyError(
+        f"no study in {printable(root)!r}: {files} files seen, none is an image; "
+        "PNG and JPEG are read"
+    )
+
+
+def _report(options: argparse.Namespace) -> Callable[[IO[str], Source], Report]:
+    if options.json:
+        return JsonReport
+    return CsvReport if options.csv else TextReport
+
+
+@contextmanager
+def _output(options: argparse.Namespace) -> Iterator[IO[str]]:
+    if options.output:
+        with atomic_write(options.output) as stream:
+            yield stream
+    elif options.json:  # half a document is worth nothing: it leaves when it is complete
+        with tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY, "w+", encoding="utf-8") as spool:
+            yield spool
+            spool.seek(0)
+            shutil.copyfileobj(spool, sys.stdout)
+    else:
+        yield sys.stdout
+
+
+def _progress(options: argparse.Namespace) -> Progress:
+    on_screen = not (options.output or options.json) and sys.stdout.isatty()
+    if on_screen or not sys.stderr.isatty():  # then the studies themselves show how far it is
+        return Progress(0)
+    return Progress(_length(find_studies(options.study)), "studies")
+
+
+def _length(things: Iterable[object]) -> int:
+    return sum(1 for _ in things)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

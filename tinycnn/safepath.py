@@ -1,0 +1,39 @@
+"""Keep ``python -m tinycnn...`` from importing what lies in the current directory.
+
+`python -m` puts the current directory first on `sys.path`. Inside a folder of images that came from
+elsewhere, a `PIL.py` or `numpy.py` lying there would be run as code. The package imports this
+module before anything else, so that only what Python itself loads earlier (its frozen modules, and
+a folder called `tinycnn`) can still come from there. `python -P` and the console script `tinycnn`
+do not have the problem.
+
+No `from __future__ import ...` here: that is an import too.
+"""
+
+import os
+import sys
+
+
+def drop_current_directory() -> None:
+    """Take the current directory off the front of `sys.path` if `python -m tinycnn` put it there.
+
+    A program that imports tinycnn keeps its path. Where the current directory is the one tinycnn
+    itself was loaded from (a checkout), it goes to the end: installed packages come first.
+    """
+    if sys.flags.safe_path or not _run_as_module() or not sys.path:
+        return
+    first = sys.path[0]
+    if os.path.realpath(first) != os.path.realpath(os.getcwd()):
+        return
+    del sys.path[0]
+    home = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    if os.path.realpath(first) == home:
+        sys.path.append(first)
+
+
+def _run_as_module() -> bool:
+    # sys.argv[0] is "-m" only while Python looks for the module that it was told to run.
+    asked = (argument.removeprefix("-m") for argument in sys.orig_argv[1:])
+    return sys.argv[:1] == ["-m"] and any(name.split(".")[0] == "tinycnn" for name in asked)
+
+
+drop_current_directory()

@@ -1,0 +1,1 @@
+"""What it is for: images in; views, studies and verdicts out."""

@@ -1,0 +1,183 @@
+"""From an image file to the pixels that Keras would have made of it.
+
+Equal to ``img_to_array(load_img(path, color_mode, target_size, interpolation,
+keep_aspect_ratio))``, with two exceptions, where Keras loses or turns what the image shows:
+
+- 16-bit gray becomes 8-bit by its upper byte (65535 -> 255), as libpng, TensorFlow's
+  ``decode_png`` and Pillow's 16-bit colour do it. Keras keeps 0..65535 for "grayscale", which no
+  network for 0..255 was trained on, and older Pillow clips at 255 for "rgb".
+- The rotation in EXIF is applied.
+
+Alpha is dropped, not blended, as in Keras.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from tinycnn.errors import ImageError
+from tinycnn.nn.preprocessing import Preprocessing
+from tinycnn.studies.header import MAX_FILE_BYTES, Header
+from tinycnn.studies.jpeg import SIGNATURE as JPEG_SIGNATURE
+from tinycnn.studies.jpeg import read_jpeg
+from tinycnn.studies.names import printable
+from tinycnn.studies.png import SIGNATURE as PNG_SIGNATURE
+from tinycnn.studies.png import read_png
+
+MAX_MEMORY = 144_000_000  # bytes while decoding; with Python, NumPy and Pillow below 200 MB
+STRIP = 256  # rows of a 16-bit image that are scaled at a time
+DARK = 4096  # a 16-bit image that stays below this holds 12 bits or fewer
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """``pixels`` (H, W, C) uint8 as the network wants them, and what is worth saying about them."""
+
+    pixels: npt.NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
+
+
+def read_picture(path: str, size: tuple[int, int], preprocessing: Preprocessing) -> Picture:
+    """Decode the image at ``path``, bring it to the colour mode and to ``size`` (height, width).
+
+    ImageError with the reason if it is no PNG or JPEG, damaged, truncated, or too large.
+    """
+    try:
+        with _open_regular(path) as stream:
+            header = _read_header(stream)
+            _check_memory(header, preprocessing)
+            stream.seek(0)
+            return _decode(stream, header, size, preprocessing)
+    except OSError as error:  # Pillow's own have no number
+        reason = error.strerror or _plain(error)
+        raise ImageError(f"cannot be read: {reason}") from error
+
+
+def _open_regular(path: str) -> BinaryIO:
+    # Between listing and opening, a file can become a link or a pipe; the latter would block.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    stream = os.fdopen(os.open(path, flags), "rb")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise ImageError("not a regular file")
+    return stream
+
+
+def _read_header(stream: BinaryIO) -> Header:
+    size = os.fstat(stream.fileno()).st_size
+    if size == 0:
+        raise ImageError("the file is empty")
+    if size > MAX_FILE_BYTES:
+        raise ImageError(f"the file has {size} bytes; at most {MAX_FILE_BYTES} are read")
+    start = stream.read(8)
+    stream.seek(0)
+    if start == PNG_SIGNATURE:
+        return read_png(stream, size)
+    if start.startswith(JPEG_SIGNATURE):
+        return read_jpeg(stream.read(MAX_FILE_BYTES))
+    raise ImageError(f"neither PNG nor JPEG: it begins with {start!r}")
+
+
+def _check_memory(header: Header, preprocessing: Preprocessing) -> None:
+    converted = header.width * header.height * (1 if preprocessing.channels == 1 else 4)
+    needed = header.decoded_bytes + converted
+    if needed > MAX_MEMORY:
+        raise ImageError(
+            f"decoding its {header.width} x {header.height} pixels would take "
+            f"{needed / 1e6:.0f} MB; at most {MAX_MEMORY / 1e6:.0f} MB are used"
+        )
+
+
+def _decode(
+    stream: BinaryIO, header: Header, size: tuple[int, int], preprocessing: Preprocessing
+) -> Picture:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on odd EXIF and the like: the pixels are what counts
+            image: Image.Image = Image.open(stream, formats=[header.format])
+            if image.size != (header.width, header.height):
+                raise ImageError("damaged: its header can be read in two ways")
+            image.load()
+            orientation = _orientation(image)
+    except (ImageError, OSError):
+        raise
+    except Exception as error:  # Pillow's parsers raise whatever a damaged file provokes
+        raise ImageError(f"damaged: {_plain(error)}") from error
+    image, notes = _to_color_mode(image, preprocessing)
+    if orientation in _TURNS:
+        image = image.transpose(_TURNS[orientation])
+        notes += ("turned as its EXIF data asks",)
+    image = _resize(image, size, preprocessing)
+    pixels = np.asarray(image, np.uint8)
+    return Picture(pixels[:, :, None] if pixels.ndim == 2 else pixels, notes)
+
+
+def _orientation(image: Image.Image) -> Any:
+    try:
+        return image.getexif().get(_ORIENTATION)
+    except Exception:  # broken EXIF data says nothing about the pixels
+        return None
+
+
+def _to_color_mode(
+    image: Image.Image, preprocessing: Preprocessing
+) -> tuple[Image.Image, tuple[str, ...]]:
+    notes: tuple[str, ...] = ()
+    if image.mode.startswith("I"):
+        image, brightest = _upper_byte(image)
+        if 0 < brightest < DARK:
+            notes = (f"16-bit image that is dark: its brightest value is {brightest} of 65535",)
+    image.info.pop("transparency", None)  # only makes Pillow warn: alpha is dropped anyway
+    mode = "L" if preprocessing.color_mode == "grayscale" else "RGB"
+    return (image if image.mode == mode else image.convert(mode)), notes
+
+
+def _upper_byte(image: Image.Image) -> tuple[Image.Image, int]:
+    """Scale 16-bit gray to 8 bits, in strips to spare memory; also return the largest value."""
+    scaled, brightest = Image.new("L", image.size), 0
+    for top in range(0, image.height, STRIP):
+        box = (0, top, image.width, min(top + STRIP, image.height))
+        strip = np.asarray(image.crop(box))
+        brightest = max(brightest, int(strip.max()))
+        scaled.paste(Image.fromarray((strip >> 8).astype(np.uint8)), box)
+    return scaled, brightest
+
+
+def _resize(image: Image.Image, size: tuple[int, int], preprocessing: Preprocessing) -> Image.Image:
+    height, width = size
+    if image.size == (width, height):
+        return image
+    box = None
+    if preprocessing.crop_to_aspect_ratio:
+        across = min(image.width, image.height * width // height)
+        down = min(image.height, image.width * height // width)
+        if not across or not down:
+            raise ImageError(f"{image.width} x {image.height} pixels are too narrow to be cropped")
+        left, top = (image.width - across) // 2, (image.height - down) // 2
+        box = (left, top, left + across, top + down)
+    resample = Image.Resampling[preprocessing.interpolation.upper()]
+    return image.resize((width, height), resample, box=box)
+
+
+def _plain(error: Exception) -> str:
+    """Message of ``error`` on one line, safe to print."""
+    return printable(" ".join(str(error).split()))[:200] or type(error).__name__

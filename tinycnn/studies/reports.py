@@ -1,0 +1,168 @@
+"""Results for people: plain text."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+from typing import IO, Protocol
+
+from tinycnn.nn.model import Model
+from tinycnn.studies.finder import Entry, Folder
+from tinycnn.studies.names import printable
+from tinycnn.studies.result import Row, StudyResult
+
+TOP = 3  # labels that are shown of a view where none is looked for
+WIDTH = 96
+KEPT_STRAY = 1000  # stray files that are remembered; more are only counted
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which model, run how, gave the results."""
+
+    model: Model
+    model_hash: str
+    model_path: str
+    backend: str
+    version: str
+
+
+@dataclass
+class Tally:
+    """What was seen so far; constant in size however many studies there are."""
+
+    studies: int = 0
+    verdicts: dict[str, int] = field(default_factory=dict)
+    without_verdict: int = 0
+    judged: int = 0
+    refused: int = 0
+    ignored: int = 0
+    stray: list[Entry] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, result: StudyResult) -> None:
+        """Count one study."""
+        self.studies += 1
+        if result.verdict is None:
+            self.without_verdict += 1
+        else:
+            self.verdicts[result.verdict] = self.verdicts.get(result.verdict, 0) + 1
+        self.judged += len(result.judged)
+        self.refused += len(result.refused)
+        self.ignored += len(result.rows) - len(result.judged) - len(result.refused)
+        self.seconds += result.seconds.total
+
+    def add_stray(self, folder: Folder) -> None:
+        """Count the files of a folder that is no study."""
+        self.ignored += len(folder.entries)
+        self.stray += folder.entries[: KEPT_STRAY - len(self.stray)]
+
+
+class Report(Protocol):
+    """What a command needs to write results one study at a time."""
+
+    def begin(self) -> None:
+        """Write what comes before the first study."""
+
+    def study(self, result: StudyResult) -> None:
+        """Write one study."""
+
+    def end(self, tally: Tally) -> None:
+        """Write what comes after the last study."""
+
+
+class TextReport:
+    """A line per view, the verdict, what the model is worth, and the time."""
+
+    def __init__(self, stream: IO[str], source: Source) -> None:
+        self.stream, self.source = stream, source
+
+    def begin(self) -> None:
+        """Write which model answers."""
+        source = self.source
+        name = printable(source.model.name)
+        self._write(f"model {name} (sha256 {source.model_hash[:12]}), backend {source.backend}\n")
+
+    def study(self, result: StudyResult) -> None:
+        """Write the block of one study, and let it appear."""
+        lines = [_title(result)]
+        lines += [f"  {_view(row, result)}" for row in result.rows if row.status != "ignored"]
+        lines += [f"  => {_verdict(result)}"]
+        remarks = [*_remarks(result), *result.cautions]
+        lines += [line for remark in remarks for line in _wrap(remark)]
+        self._write("\n" + "\n".join(lines) + "\n")
+
+    def end(self, tally: Tally) -> None:
+        """Write how many of what there were, if there was more than one study."""
+        parts = [f"{count} {printable(name)}" for name, count in sorted(tally.verdicts.items())]
+        if tally.without_verdict:
+            parts.append(f"{tally.without_verdict} WITHOUT A VERDICT")
+        if tally.studies > 1:
+            summary = f"{tally.studies} studies: {', '.join(parts)}; {tally.refused} views refused"
+            self._write(f"\n{summary}; {tally.seconds:.2f} s\n")
+        links = sum("symbolic link" in entry.reason for entry in tally.stray)
+        if links:
+            self._write(f"not followed: {links} symbolic links\n")
+
+    def _write(self, text: str) -> None:
+        self.stream.write(text)
+        self.stream.flush()
+
+
+def _title(result: StudyResult) -> str:
+    known = [part for part in (result.body_part, result.patient, result.study) if part]
+    path = printable(result.path)
+    return f"{' '.join(known)}  ({path})" if known else path
+
+
+def _view(row: Row, result: StudyResult) -> str:
+    name = f"{printable(row.file):<20}"
+    if row.status == "refused":
+        return f"{name}  REFUSED: {row.reason}"
+    if row.probability is not None:
+        label = printable(result.labels[result.decision.positive or 0])
+        text = f"{label} {row.probability:.3f}"
+    else:
+        text = ", ".join(
+            f"{printable(label)} {score:.3f}" for label, score in top(row, result.labels, TOP)
+        )
+    return "; ".join([f"{name}  {text}", *row.notes])
+
+
+def top(row: Row, labels: tuple[str, ...], count: int) -> list[tuple[str, float]]:
+    """Return the ``count`` best labels of a judged view with their scores, best first."""
+    best = sorted(range(len(row.scores)), key=lambda i: -row.scores[i])[:count]
+    return [(labels[i], row.scores[i]) for i in best]
+
+
+def _verdict(result: StudyResult) -> str:
+    if result.verdict is None or result.probability is None:
+        return "NO VERDICT: not one usable view"
+    views = f"{len(result.judged)} view{'s' * (len(result.judged) != 1)}"
+    if result.refused:
+        views += f", {len(result.refused)} more REFUSED"
+    label = printable(result.verdict)
+    if result.positive is None:
+        return f"{label}  (mean score {result.probability:.3f} of {views})"
+    decision = result.decision
+    kind = {"mean": "mean", "max": "largest", "any": "share of positive views"}[decision.rule]
+    numbers = f"{kind} {result.probability:.3f} of {views}, threshold {decision.threshold:g}"
+    return f"{label.upper()}  ({numbers})"
+
+
+def _remarks(result: StudyResult) -> list[str]:
+    remarks = []
+    if result.label:
+        remarks.append(f"The folder's name says: {result.label}.")
+    if result.verdict is not None:
+        statement = result.worth.statement
+        remarks.append(f"{statement[0].upper()}{statement[1:]}.")
+    seconds = result.seconds
+    remarks.append(
+        f"{seconds.total:.3f} s: images {seconds.decode:.3f} s, network {seconds.inference:.3f} s."
+    )
+    return remarks
+
+
+def _wrap(text: str) -> list[str]:
+    return textwrap.wrap(printable(text), WIDTH, initial_indent="     ", subsequent_indent="     ")

@@ -1,0 +1,52 @@
+"""What a verdict is worth, and what must never be forgotten beside it."""
+
+from __future__ import annotations
+
+from tinycnn.nn.model import Decision, Figures, Model
+from tinycnn.studies.result import Worth
+
+NO_DIAGNOSIS = (
+    "This is not a diagnosis: it is the output of a statistical model, for research only. "
+    "A physician must read the images."
+)
+
+
+def worth(model: Model, body_part: str | None, decision: Decision) -> Worth:
+    """What was measured for ``body_part``; over all body parts if it is unknown."""
+    measured_on = body_part or "all"
+    figures = model.provenance.accuracy.get(measured_on)
+    if figures is None:
+        where = body_part or "a body part that the folder's name does not tell"
+        return Worth(None, None, f"how good this model is on {where} was never measured")
+    where = body_part or "all body parts together (this one is unknown)"
+    statement = f"on {where} this model judged {_in_words(figures)}"
+    if model.provenance.evaluated_on:
+        statement += f"; measured on {model.provenance.evaluated_on}"
+    if (figures.rule, figures.threshold) != (decision.rule, decision.threshold):
+        statement += (
+            f"; measured with rule {figures.rule} and threshold {figures.threshold:g}, "
+            "not with those used here"
+        )
+    return Worth(measured_on, figures, statement)
+
+
+def cautions(model: Model) -> tuple[str, ...]:
+    """Sentences that stand beside every verdict of this model."""
+    if not model.provenance.demonstration:
+        return (NO_DIAGNOSIS,)
+    trained_on = model.provenance.trained_on
+    return (
+        f"DEMONSTRATION ONLY: these weights were trained on {trained_on}. They know nothing of "
+        "patients; what they say about a real radiograph means nothing.",
+        NO_DIAGNOSIS,
+    )
+
+
+def _in_words(figures: Figures) -> str:
+    right = figures.true_positive + figures.true_negative
+    text = f"{right} of {figures.studies} studies rightly (accuracy {figures.accuracy:.1%}"
+    if figures.sensitivity is not None:
+        text += f", sensitivity {figures.sensitivity:.1%}"
+    if figures.specificity is not None:
+        text += f", specificity {figures.specificity:.1%}"
+    return text + ")"
