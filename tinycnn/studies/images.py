@@ -32,7 +32,7 @@ from tinycnn.studies.names import printable
 from tinycnn.studies.png import SIGNATURE as PNG_SIGNATURE
 from tinycnn.studies.png import read_png
 
-MAX_MEMORY = 144_000_000  # bytes while decoding; with Python, NumPy and Pillow below 200 MB
+MAX_MEMORY = 128_000_000  # bytes while decoding; with Python, NumPy and Pillow below 200 MB
 STRIP = 256  # rows of a 16-bit image that are scaled at a time
 DARK = 4096  # a 16-bit image that stays below this holds 12 bits or fewer
 

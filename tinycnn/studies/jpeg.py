@@ -1,8 +1,9 @@
 """Whether a JPEG file is whole, as far as can be told without decoding it.
 
 The coded data of a JPEG has no checksum and no length. A file that was cut is recognised by the
-missing end marker; one that was cut and given an end marker again is not: the decoder fills the
-rest with gray. Source: ITU-T T.81, annex B.
+missing end marker. One that was cut and given an end marker again is recognised only if the rest
+is too short for any image of that size; otherwise the decoder fills what is missing with gray.
+Source: ITU-T T.81, annexes B and F.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _AFTER_SCAN = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")  # not a stuffed zero, n
 _BARE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_HUFFMAN = {0xC0, 0xC1, 0xC2}
 _SCAN, _END = 0xDA, 0xD9
 
 
@@ -32,8 +34,9 @@ class _Content:
     height: int = 0
     components: int = 0
     samples: float = 0.0  # per pixel, after chroma subsampling
-    progressive: bool = False
+    kind: int = 0
     scans: int = 0
+    coded: int = 0  # bytes of all scans
     metadata: int = 0
 
 
@@ -72,6 +75,7 @@ def _read_segment(data: bytes, at: int, code: int, content: _Content) -> int:
             raise ImageError("truncated: a JPEG without its end marker")
         if content.scans > MAX_SCANS:
             raise ImageError(f"a JPEG of more than {MAX_SCANS} scans")
+        content.coded += following.start() - end
         end = following.start()
     return end
 
@@ -87,19 +91,33 @@ def _read_frame(body: bytes, code: int, content: _Content) -> None:
     widest, tallest = max(h for h, _ in factors), max(v for _, v in factors)
     content.components = body[5]
     content.samples = sum(h * v for h, v in factors) / max(widest * tallest, 1)
-    content.progressive = code in _PROGRESSIVE
+    content.kind = code
 
 
 def _header(content: _Content) -> Header:
     if not content.components or not content.scans:
         raise ImageError("a JPEG without image data")
+    _check_coded(content)
     per_pixel = 1.0 if content.components == 1 else 4.0
-    if content.progressive or content.scans > 1:  # then libjpeg keeps 16-bit coefficients of all
+    if (
+        content.kind in _PROGRESSIVE or content.scans > 1
+    ):  # then libjpeg keeps 16-bit coefficients of all
         per_pixel += 2 * content.samples
     pixels = content.width * content.height
     # Pillow keeps the metadata as segments and once more as what they mean.
     decoded = int(pixels * per_pixel) + 2 * content.metadata
     return Header("JPEG", content.width, content.height, decoded)
+
+
+def _check_coded(content: _Content) -> None:
+    """Refuse data too short for its blocks: each takes a bit for its mean, and one for the rest."""
+    blocks = content.width * content.height * content.samples / 64
+    bits = 1 if content.kind in _PROGRESSIVE else 2
+    if content.kind in _HUFFMAN and content.coded * 8 < int(blocks * bits):
+        raise ImageError(
+            f"truncated: {content.coded} bytes cannot hold "
+            f"{content.width} x {content.height} pixels"
+        )
 
 
 def _broken(data: bytes, at: int) -> str:

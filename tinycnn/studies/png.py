@@ -18,6 +18,7 @@ from tinycnn.studies.header import MAX_PARTS, Header, check_size
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BLOCK = 1 << 20
 
+_PALETTE = 3
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 # Adam7: x and y of a pass's first pixel, and its steps
@@ -38,6 +39,7 @@ class _Content:
     """What the chunks between header and end add up to."""
 
     needed: int  # inflated bytes that all rows have together
+    palette_missing: bool = False
     inflated: int = 0
     metadata: int = 0  # bytes that Pillow may hold besides the pixels
     inflate: Any = field(default_factory=zlib.decompressobj)
@@ -50,21 +52,23 @@ def read_png(stream: BinaryIO, size: int) -> Header:
     follows the end chunk is left alone. Animated PNGs are refused: no frame is the image.
     """
     stream.seek(len(SIGNATURE))
-    width, height, pixel_bytes, needed = _read_ihdr(stream, size)
-    content = _Content(needed)
+    width, height, colour, pixel_bytes, needed = _read_ihdr(stream, size)
+    content = _Content(needed, palette_missing=colour == _PALETTE)
     for _ in range(MAX_PARTS):
         if _read_chunk(stream, size, content) == b"IEND":
             break
     else:
         raise ImageError(f"a PNG of more than {MAX_PARTS} chunks")
+    if content.palette_missing:
+        raise ImageError("damaged: a PNG without the palette that it needs")
     if content.inflated < needed:
         share = content.inflated / needed
         raise ImageError(f"truncated: the data ends after {share:.0%} of the image")
     return Header("PNG", width, height, width * height * pixel_bytes + content.metadata)
 
 
-def _read_ihdr(stream: BinaryIO, size: int) -> tuple[int, int, int, int]:
-    """Return width, height, bytes per pixel once decoded, and bytes of all rows together."""
+def _read_ihdr(stream: BinaryIO, size: int) -> tuple[int, int, int, int, int]:
+    """Return width, height, colour type, decoded bytes per pixel, and bytes of all rows."""
     kind, length = _chunk_start(stream, size)
     if kind != b"IHDR" or length != 13:
         raise ImageError("damaged: a PNG that does not begin with its header")
@@ -82,7 +86,7 @@ def _read_ihdr(stream: BinaryIO, size: int) -> tuple[int, int, int, int]:
             needed += rows * (1 + (columns * channels * depth + 7) // 8)
     # Pillow keeps colour and alpha in 4 bytes, 16-bit gray in 2, everything else in 1.
     pixel_bytes = 4 if channels > 1 else 1 + (depth == 16)
-    return width, height, pixel_bytes, needed
+    return width, height, colour, pixel_bytes, needed
 
 
 def _read_chunk(stream: BinaryIO, size: int, content: _Content) -> bytes:
@@ -95,6 +99,7 @@ def _read_chunk(stream: BinaryIO, size: int, content: _Content) -> bytes:
         if kind == b"IDAT" and content.inflated < content.needed:
             content.inflated += _inflated(content.inflate, block, content.needed - content.inflated)
     _check_crc(stream, kind, check)
+    content.palette_missing &= kind != b"PLTE"
     if kind != b"IDAT":
         content.metadata += length + (BLOCK if kind in _COMPRESSED else 0)
     return kind
