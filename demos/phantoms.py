@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 from radiograph import defects
 from radiograph.anatomy import BODY_PARTS, View, scaled
-from radiograph.film import develop, random_pose
+from radiograph.film import close_up, develop, random_pose
 
 COMMENT = "drawn phantom, not a patient"
 ABNORMAL_SHARE = 0.45
@@ -69,8 +69,11 @@ def _visibilities(views: int, rng: np.random.Generator) -> list[float]:
     return [float(value) for value in shown]
 
 
-def draw_study(study: Study) -> Iterator[Image.Image]:
-    """Draw the views of a study one after the other: 8-bit grey, long side about 512."""
+def draw_study(study: Study, close: bool = False) -> Iterator[Image.Image]:
+    """Draw the views of a study one after the other: 8-bit grey, long side about 512.
+
+    `close`: films of 208 x 208 around the defect, or where it would be, at the same scale.
+    """
     rng = np.random.default_rng([study.seed, study.index, 1])
     body = np.random.default_rng([study.seed, study.patient, 2])
     body_seed, young, width = (
@@ -89,13 +92,11 @@ def draw_study(study: Study) -> Iterator[Image.Image]:
             anatomy = defects.with_growth_plates(anatomy, 3.0)
         scene = defects.apply(defect, anatomy, visibility if study.abnormal else 0.0)
         defects.distract(scene, study.body_part, view_rng)
-        yield develop(
-            scene,
-            anatomy.tissue,
-            random_pose(view_rng, mirrored),
-            "L" if mirrored else "R",
-            view_rng,
-        )
+        pose = random_pose(view_rng, mirrored)
+        if close:
+            pose = close_up(pose, defects.location(defect, anatomy), view_rng)
+        marker = "L" if mirrored else "R"
+        yield develop(scene, anatomy.tissue, pose, marker, view_rng)
 
 
 def save_png(image: Image.Image, path: Path) -> None:
@@ -111,12 +112,12 @@ def save_png(image: Image.Image, path: Path) -> None:
         raise
 
 
-def write_study(root: Path, seed: int, index: int) -> int:
+def write_study(root: Path, seed: int, close: bool, index: int) -> int:
     """Draw study `index` below `root`; returns the number of views."""
     study = plan_study(seed, index)
     folder = root / study.folder
     folder.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(draw_study(study), start=1):
+    for number, image in enumerate(draw_study(study, close), start=1):
         save_png(image, folder / f"image{number}.png")
     return study.views
 
@@ -141,9 +142,9 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def write_dataset(root: Path, studies: int, seed: int, jobs: int = 1) -> int:
+def write_dataset(root: Path, studies: int, seed: int, jobs: int = 1, close: bool = False) -> int:
     """Draw studies 0..studies-1 of `seed` below `root`; returns the number of images."""
-    work = partial(write_study, root, seed)
+    work = partial(write_study, root, seed, close)
     if jobs == 1:
         return sum(with_progress(map(work, range(studies)), studies))
     with multiprocessing.Pool(jobs, initializer=_ignore_interrupt) as pool:
@@ -160,6 +161,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--seed", type=int, default=1, help="another seed, other studies (default: 1)"
     )
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument(
+        "--close-up", action="store_true", help="small films around the spot: a first lesson"
+    )
     parser.add_argument(
         "--force", action="store_true", help="write into a folder that is not empty"
     )
@@ -181,7 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
             return 2
         root.mkdir(parents=True, exist_ok=True)
-        images = write_dataset(root, options.studies, options.seed, options.jobs)
+        images = write_dataset(root, options.studies, options.seed, options.jobs, options.close_up)
     except KeyboardInterrupt:
         print(
             f"\nphantoms: interrupted; the files in {root} are whole, the set is not",

@@ -90,17 +90,6 @@ def load_images(
     return pixels, labels
 
 
-def resized(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Shrink (N, H, W, C) to `side` x `side`."""
-    import tensorflow as tf
-
-    parts = [
-        tf.image.resize(pixels[first : first + 256], (side, side), antialias=True).numpy()
-        for first in range(0, len(pixels), 256)
-    ]
-    return np.concatenate(parts).round().astype(np.uint8)
-
-
 def build_mobilenet_v2(shape: tuple[int, int, int], alpha: float, dropout: float) -> Any:
     """MobileNetV2 with global average pooling and one sigmoid, as one flat functional model."""
     import keras
@@ -140,11 +129,11 @@ def build_cnn5(shape: tuple[int, int, int]) -> Any:
     )  # fmt: skip
 
 
-def build(options: argparse.Namespace, shape: tuple[int, int, int]) -> Any:
+def build(options: argparse.Namespace) -> Any:
     """The untrained model that the options name."""
     if options.architecture == "cnn5":
-        return build_cnn5(shape)
-    return build_mobilenet_v2(shape, options.alpha, options.dropout)
+        return build_cnn5(options.input)
+    return build_mobilenet_v2(options.input, options.alpha, options.dropout)
 
 
 def augment(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -205,35 +194,21 @@ def study_accuracy(
     }
 
 
-def fit(
-    model: Any, epochs: int, options: argparse.Namespace, training: Images, held: Images
-) -> dict[str, list[float]]:
-    """Train for some epochs on images of the model's own size; returns the history."""
+def fit(model: Any, options: argparse.Namespace, training: Images, held: Images) -> dict[str, Any]:
+    """Train the model in place; returns the history, epoch by epoch."""
     import keras
 
     steps = len(training[0]) // options.batch
-    rate = schedule(options, steps * epochs)
+    rate = schedule(options, steps * options.epochs)
     optimizer = keras.optimizers.AdamW(rate, weight_decay=options.weight_decay)
-    model.compile(optimizer, loss="binary_crossentropy", metrics=["accuracy"])
+    # Keras would choose XLA, which is several times slower for these networks on a CPU.
+    model.compile(optimizer, loss="binary_crossentropy", metrics=["accuracy"], jit_compile=False)
     history = model.fit(
-        batches(*training, options), steps_per_epoch=steps, epochs=epochs,
+        batches(*training, options), steps_per_epoch=steps, epochs=options.epochs,
         validation_data=(scaled(held[0], options.architecture), held[1]),
         validation_batch_size=64, verbose=2,
     )  # fmt: skip
     return {key: [round(float(v), 5) for v in values] for key, values in history.history.items()}
-
-
-def fit_small_first(options: argparse.Namespace, training: Images, held: Images) -> tuple[Any, Any]:
-    """Train on shrunken images first, which is faster, if asked to: model and histories."""
-    model, histories = build(options, options.input), []
-    if options.start_epochs:
-        side = options.start_side
-        small = build(options, (side, side, options.input[2]))
-        few = [(resized(pixels, side), labels) for pixels, labels in (training, held)]
-        histories.append(fit(small, options.start_epochs, options, *few))
-        model.set_weights(small.get_weights())
-    histories.append(fit(model, options.epochs, options, training, held))
-    return model, histories
 
 
 def train(options: argparse.Namespace) -> dict[str, Any]:
@@ -243,12 +218,15 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
 
     keras.utils.set_random_seed(options.seed)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     studies = find_studies(options.data)
     training, validation = split_by_patient(studies, options.validation, options.seed)
     load = (options.input, options.interpolation, options.threads)
     images, held = load_images(training, *load), load_images(validation, *load)
-    model, histories = fit_small_first(options, images, held)
+    model = build(options)
+    if options.start_from:
+        model.set_weights(keras.models.load_model(options.start_from, compile=False).get_weights())
+    history = fit(model, options, images, held)
     scores = model.predict(scaled(held[0], options.architecture), batch_size=64, verbose=0)
     model.save(options.output, include_optimizer=False)
     return {
@@ -256,7 +234,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         "parameters": model.count_params(),
         "training_studies": len(training), "training_images": len(images[0]),
         "validation": study_accuracy(validation, scores),
-        "history": histories,
+        "history": history,
     }  # fmt: skip
 
 
@@ -277,8 +255,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--input", type=_shape, default=(160, 160, 1), help="HxWxC")
     parser.add_argument("--interpolation", default="bilinear", help="as in keras load_img")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--start-side", type=int, default=112, help="side of shrunken images")
-    parser.add_argument("--start-epochs", type=int, default=0, help="epochs on those, at first")
+    parser.add_argument(
+        "--start-from", type=Path, help=".h5 of the same architecture, of any input size"
+    )
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--weight-decay", type=float, default=1e-4)

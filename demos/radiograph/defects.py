@@ -146,6 +146,12 @@ def _lesion(bone: Bone, defect: Defect, visibility: float, rng: np.random.Genera
     return Blob(centre, width * float(rng.uniform(0.6, 1.15)), amount)
 
 
+def location(defect: Defect, anatomy: Anatomy) -> Array:
+    """Where the defect is, or would be in a normal study: (2,)."""
+    bone = anatomy.bones[anatomy.targets[int(defect.choice * len(anatomy.targets))]]
+    return np.asarray(bone.axis[bone.at(defect.position)], np.float64)
+
+
 def apply(defect: Defect, anatomy: Anatomy, visibility: float) -> Scene:
     """Draw the defect into an anatomy; at `visibility` 0 the view does not show it."""
     scene = Scene(list(anatomy.bones))

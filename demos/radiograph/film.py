@@ -15,6 +15,7 @@ from radiograph.defects import Blob, Scene
 Plane = NDArray[np.float32]
 
 METAL = 3.2
+CLOSE_UP = 208
 CORTEX_STEPS = (0.0, 0.3, 0.65, 1.0)
 MARROW_STEPS = (0.75, 0.4)
 
@@ -50,6 +51,12 @@ def random_pose(rng: np.random.Generator, mirrored: bool) -> Pose:
         width, height, offset = height, width, offset[::-1].copy()
         rotation = rotation @ np.array([[0.0, -1.0], [1.0, 0.0]])
     return Pose((width, height), scale * rotation @ flip, offset)
+
+
+def close_up(pose: Pose, point: Array, rng: np.random.Generator) -> Pose:
+    """The same pose on a small film around a point of the body, off centre by up to a sixth."""
+    shift = CLOSE_UP / 2 + rng.uniform(-CLOSE_UP / 6, CLOSE_UP / 6, size=2) - pose(point[None])[0]
+    return Pose((CLOSE_UP, CLOSE_UP), pose.matrix, pose.offset + shift)
 
 
 def _window(points: Array, size: tuple[int, int], margin: int) -> tuple[int, int, int, int] | None:

@@ -153,3 +153,12 @@ def test_wrong_use_ends_with_two(wrong: list[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as stop:
         phantoms.main(arguments)
     assert stop.value.code == 2
+
+
+def test_close_ups_hold_the_place_of_the_defect() -> None:
+    """Small square films; with the defect they differ from those without."""
+    study = replace(phantoms.plan_study(4, 2), views=1)
+    abnormal = next(phantoms.draw_study(replace(study, abnormal=True), close=True))
+    normal = next(phantoms.draw_study(replace(study, abnormal=False), close=True))
+    assert abnormal.size == normal.size == (208, 208)
+    assert np.abs(np.asarray(abnormal, np.int16) - np.asarray(normal, np.int16)).max() > 20
