@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from typing import Literal, Protocol
 
 import numpy as np
@@ -71,10 +72,10 @@ def available_backends() -> dict[Backend, str]:
     for backend in BACKENDS:
         try:
             if backend == "numba":
-                import numba  # noqa: F401
+                importlib.metadata.version("numba")  # importing it costs half a second
             reasons[backend] = ""
-        except ImportError as error:
-            reasons[backend] = str(error)
+        except importlib.metadata.PackageNotFoundError as error:
+            reasons[backend] = f"not installed: {error}"
     return reasons
 
 
@@ -85,7 +86,18 @@ def _start(model: Model, backend: str | None, threads: int) -> tuple[Backend, Ru
     chosen = next(b for b in BACKENDS if (b == backend if backend else not reasons[b]))
     if reasons[chosen]:
         raise BackendError(f"backend {chosen!r} cannot run here: {reasons[chosen]}")
-    return chosen, _Reference(model)
+    return chosen, _Reference(model) if chosen == "numpy" else _compile(model, threads)
+
+
+def _compile(model: Model, threads: int) -> Runner:
+    from tinycnn.engine import native
+    from tinycnn.engine.lower import lower_graph
+    from tinycnn.engine.plan import plan
+    from tinycnn.engine.program import Execution
+    from tinycnn.engine.rewrites import rewrite
+
+    net = rewrite(lower_graph(model.graph, model.weights))
+    return Execution(plan(net, threads), native.load(), threads)
 
 
 class _Reference:

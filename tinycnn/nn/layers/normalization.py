@@ -116,7 +116,8 @@ class Normalization(Layer):
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         mean, variance = weights["mean"], weights["variance"]
         deviation = np.maximum(np.sqrt(variance), np.float32(1e-7))
-        return mean + x * deviation if self.invert else (x - mean) / deviation
+        y = mean + x * deviation if self.invert else (x - mean) / deviation
+        return np.asarray(y, np.float32)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,113 @@
+"""Every backend equals the NumPy reference within 1e-5 of the largest output, in generated cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.engine.cases import CASES, network, random_weights
+from tinycnn.engine.lower import lower_graph
+from tinycnn.engine.native import load
+from tinycnn.engine.plan import plan
+from tinycnn.engine.program import Execution
+from tinycnn.engine.rewrites import REWRITES, rewrite
+from tinycnn.nn import layers as nn
+from tinycnn.nn.graph import Graph, Sequential
+
+SEEDS = range(12)
+
+
+def run(graph: Graph, weights, x, threads=1, without=()):
+    net = rewrite(lower_graph(graph, weights), without)
+    execution = Execution(plan(net, threads), load(), threads)
+    execution.arena[:] = 0xFF  # NaN everywhere: what is not written must not be read
+    return execution.run(x)
+
+
+def assert_close(got, expected, tolerance=1e-5):
+    assert got.shape == expected.shape
+    assert np.isfinite(expected).all()
+    largest = max(np.abs(expected).max(), 1e-3)
+    np.testing.assert_allclose(got / largest, expected / largest, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_layer(name):
+    for seed in SEEDS:
+        graph, weights, x = network(CASES[name], seed)
+        assert_close(run(graph, weights, x), graph.forward(x, weights))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_threads_give_the_same_bits(name):
+    for seed in range(3):
+        graph, weights, x = network(CASES[name], seed)
+        assert (run(graph, weights, x, 1) == run(graph, weights, x, 3)).all()
+
+
+def every_rewrite() -> Graph:
+    """Padding, batch-norm, activations, dropout, residuals: each rewrite has something to do."""
+    from tinycnn.nn.graph import Input, from_tensors
+
+    x = inputs = Input((13, 11, 3))
+    x = nn.Rescaling(1 / 2, -1)(x)
+    x = nn.BatchNormalization()(x)
+    x = nn.ZeroPadding2D(((0, 1), (0, 1)))(x)
+    x = nn.Conv2D(8, 3, 2, use_bias=False)(x)
+    x = nn.BatchNormalization()(x)
+    short = x = nn.ReLU(6.0)(x)
+    x = nn.ZeroPadding2D(1)(x)
+    x = nn.DepthwiseConv2D(3)(x)
+    x = nn.BatchNormalization(scale=False)(x)
+    x = nn.Activation("relu")(nn.Dropout(0.2)(x))
+    x = nn.Conv2DTranspose(8, 3, padding="same")(x)
+    x = nn.BatchNormalization()(x)
+    x = nn.Activation("relu")(nn.Add()([x, short]))
+    x = nn.Flatten()(x)
+    x = nn.Dense(7)(x)
+    x = nn.Activation("relu")(nn.BatchNormalization()(x))
+    return from_tensors(inputs, nn.Dense(2, activation="softmax")(nn.Dropout(0.5)(x)))
+
+
+@pytest.mark.parametrize("without", [(), *((name,) for name in REWRITES), tuple(REWRITES)])
+def test_rewrites_leave_results_alone(without):
+    graph = every_rewrite()
+    random = np.random.default_rng(1)
+    weights = random_weights(graph, random)
+    x = random.standard_normal((2, *graph.input_shape)).astype(np.float32)
+    assert_close(run(graph, weights, x, without=without), graph.forward(x, weights))
+
+
+@pytest.mark.parametrize("name", REWRITES)
+def test_every_rewrite_shortens_the_program(name):
+    graph = every_rewrite()
+    net = lower_graph(graph, random_weights(graph, np.random.default_rng(1)))
+    assert len(rewrite(net).ops) < len(rewrite(net, (name,)).ops)
+
+
+def test_nan_reaches_the_result():
+    graph = Sequential(
+        [nn.Conv2D(4, 3, activation="relu6"), nn.MaxPooling2D(), nn.Activation("hard_tanh"),
+         nn.ReLU(), nn.GlobalMaxPooling2D(), nn.Dense(3)], (8, 8, 2),
+    )  # fmt: skip
+    weights = random_weights(graph, np.random.default_rng(0))
+    x = np.ones((1, 8, 8, 2), np.float32)
+    x[0, 4, 4, 0] = np.nan
+    assert np.isnan(run(graph, weights, x)).any()
+    assert np.isnan(graph.forward(x, weights)).any()
+
+
+def test_read_only_and_strided_inputs():
+    from tinycnn.engine.session import Session
+    from tinycnn.nn.model import Model
+    from tinycnn.nn.preprocessing import Preprocessing
+
+    graph = Sequential([nn.Conv2D(4, 3), nn.Flatten(), nn.Dense(2)], (6, 6, 1))
+    weights = random_weights(graph, np.random.default_rng(0))
+    for value in weights.values():
+        value.flags.writeable = False
+    x = np.random.default_rng(1).standard_normal((4, 6, 6, 2)).astype(np.float32)[::2, ..., :1]
+    x.flags.writeable = False
+    model = Model(graph, weights, Preprocessing("grayscale"))
+    results = [Session(model, backend).predict(x) for backend in ("numba", "numpy")]
+    assert_close(*results)

@@ -1,0 +1,60 @@
+"""Static memory: every value's place is known before the first image, so nothing is allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tinycnn.errors import BackendError
+
+ALIGNMENT = 64  # a cache line, and the widest vector
+MAX_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """A buffer of ``size`` bytes, in use from step ``first`` to step ``last``, both included."""
+
+    size: int
+    first: int
+    last: int
+
+    def overlaps(self, other: Lifetime) -> bool:
+        """Whether both are in use at some step."""
+        return self.first <= other.last and other.first <= self.last
+
+
+def place(lifetimes: Mapping[str, Lifetime]) -> tuple[dict[str, int], int]:
+    """Give every buffer an offset; those in use at the same step do not overlap.
+
+    Greedy by size (Pisarchyk and Lee 2020, section 4.2): the largest first, each into the smallest
+    gap that holds it between buffers placed before. Returns (offsets, bytes in all).
+    """
+    offsets: dict[str, int] = {}
+    for name in sorted(lifetimes, key=lambda n: (-lifetimes[n].size, lifetimes[n].first, n)):
+        wanted = lifetimes[name]
+        busy = sorted(
+            (offsets[other], offsets[other] + aligned(lifetimes[other].size))
+            for other in offsets
+            if lifetimes[other].overlaps(wanted)
+        )
+        offsets[name] = _smallest_gap(busy, aligned(wanted.size))
+    total = max((offsets[n] + aligned(lifetimes[n].size) for n in offsets), default=0)
+    if total > MAX_BYTES:
+        raise BackendError(f"the network needs {total >> 20} MB for one image; at most 4096 MB")
+    return offsets, total
+
+
+def aligned(size: int) -> int:
+    """Bytes rounded up to whole cache lines."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _smallest_gap(busy: list[tuple[int, int]], size: int) -> int:
+    end, best, best_gap = 0, None, None
+    for start, stop in busy:
+        gap = start - end
+        if gap >= size and (best_gap is None or gap < best_gap):
+            best, best_gap = end, gap
+        end = max(end, stop)
+    return end if best is None else best

@@ -1,0 +1,97 @@
+"""The instruction set: one integer row for each instruction, its fields by name.
+
+``CONV.x`` is the *position* of the field ``x`` in a row: kernels read ``row[CONV.x]``, the planner
+writes with `encode`. Position 0 is the opcode, ``CONV.code``. Fields that hold a float32 (``low``,
+``high``, ``p0``...) are read with `_jit.parameter`. x, y, ... are byte offsets into the arena,
+kernel, bias, ... into the weights.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import namedtuple
+from typing import Any
+
+WIDTH = 32  # integers in a row
+
+_codes: dict[str, int] = {}
+
+
+def _layout(name: str, fields: str) -> Any:
+    names = fields.split()
+    _codes[name] = len(_codes) + 1
+    assert len(names) < WIDTH
+    layout: Any = namedtuple(name, ["code", *names])
+    return layout(_codes[name], *range(1, len(names) + 1))
+
+
+_WINDOW = "height width channels out_height out_width filters kernel_height kernel_width "
+_WINDOW += "stride_y stride_x dilation_y dilation_x top left "
+
+CONV = _layout("CONV", "x y kernel bias " + _WINDOW + "groups low high")
+DEPTHWISE = _layout("DEPTHWISE", "x y kernel bias " + _WINDOW + "multiplier low high")
+CONV_TRANSPOSE = _layout("CONV_TRANSPOSE", "x y kernel bias " + _WINDOW + "low high")
+DENSE = _layout("DENSE", "x y kernel bias rows channels filters low high")
+AFFINE = _layout("AFFINE", "x y scale shift rows channels low high")
+ELEMENTWISE = _layout("ELEMENTWISE", "x y size kind p0 p1 p2")
+PRELU = _layout("PRELU", "x y alpha size period")
+BINARY = _layout(
+    "BINARY", "x1 x2 y kind rows columns channels "
+    "row1 column1 channel1 row2 column2 channel2 low high",
+)  # fmt: skip
+POOL = _layout("POOL", "x y kind " + _WINDOW)
+GLOBAL_POOL = _layout("GLOBAL_POOL", "x y kind pixels channels")
+AXIS_WISE = _layout("AXIS_WISE", "x y kind outer length inner")
+LAYER_NORM = _layout("LAYER_NORM", "x y gamma beta groups length epsilon")
+GATHER = _layout("GATHER", "x y index size")
+RESAMPLE = _layout(
+    "RESAMPLE", "x y scratch rows columns height width channels out_height out_width"
+)
+COPY = _layout("COPY", "x y outer length stride")
+
+FLOAT_FIELDS = frozenset({"low", "high", "p0", "p1", "p2", "epsilon"})
+
+
+def encode(layout: Any, **values: Any) -> list[int]:
+    """Make a row; every field of the layout, and no other, must be given."""
+    fields = layout._fields[1:]
+    if set(fields) != set(values):
+        raise ValueError(f"{type(layout).__name__}: {sorted(set(fields) ^ set(values))}")
+    row = [layout.code] + [_number(f, values[f]) for f in fields]
+    return row + [0] * (WIDTH - len(row))
+
+
+def _number(field: str, value: Any) -> int:
+    if field in FLOAT_FIELDS:
+        (bits,) = struct.unpack("<I", struct.pack("<f", value))
+        return int(bits)
+    return int(value)
+
+
+def name(code: int) -> str:
+    """Name of an opcode, for people."""
+    return next(n for n, c in _codes.items() if c == code)
+
+
+# Values of the field `kind`: the names, and the numbers that stand for them in kernels.
+ELEMENTWISE_KINDS = (
+    *("clip", "relu", "leaky_relu", "elu", "celu", "selu", "exponential", "sigmoid"),
+    *("hard_sigmoid", "hard_sigmoid_keras2", "silu", "hard_silu", "tanh", "tanh_shrink"),
+    *("hard_shrink", "soft_shrink", "threshold", "softplus", "softsign", "log_sigmoid", "mish"),
+    *("gelu", "gelu_tanh", "squareplus", "sparse_plus", "sparse_sigmoid"),
+)
+BINARY_KINDS = ("add", "subtract", "multiply", "maximum", "minimum")
+
+CLIP, RELU, LEAKY_RELU, ELU, CELU, SELU, EXPONENTIAL, SIGMOID = range(8)
+HARD_SIGMOID, HARD_SIGMOID_KERAS2, SILU, HARD_SILU, TANH, TANH_SHRINK = range(8, 14)
+HARD_SHRINK, SOFT_SHRINK, THRESHOLD, SOFTPLUS, SOFTSIGN, LOG_SIGMOID, MISH = range(14, 21)
+GELU, GELU_TANH, SQUAREPLUS, SPARSE_PLUS, SPARSE_SIGMOID = range(21, 26)
+CURVED: tuple[int, ...] = (ELU, CELU, SELU, EXPONENTIAL, SIGMOID, SILU, TANH, TANH_SHRINK)
+CURVED += (SOFTPLUS, LOG_SIGMOID, MISH, GELU, GELU_TANH)
+ADD, SUBTRACT, MULTIPLY, MAXIMUM, MINIMUM = range(len(BINARY_KINDS))
+
+POOL_KINDS = ("max", "mean")
+MAX, MEAN = range(2)
+
+AXIS_WISE_KINDS = ("softmax", "log_softmax", "sparsemax", "glu")
+SOFTMAX, LOG_SOFTMAX, SPARSEMAX, GLU = range(4)

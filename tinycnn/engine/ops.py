@@ -1,0 +1,222 @@
+"""The network as the engine sees it: a few kinds of operation on named values.
+
+`lower` makes these from layers, `rewrites` improve them, `plan` turns each into instructions.
+Shapes are of one image, without the batch; all arrays are float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tinycnn.nn.layers.base import Array, Pair, Shape
+
+Pads = tuple[Pair, Pair]
+NO_PADS: Pads = ((0, 0), (0, 0))
+
+
+class Clip(NamedTuple):
+    """The activation that a kernel applies to what it stores: min(max(y, low), high)."""
+
+    low: float = -np.inf
+    high: float = np.inf
+
+
+LINEAR, RELU, RELU6 = Clip(), Clip(0.0), Clip(0.0, 6.0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Op:
+    """One operation: reads values, writes one. ``output`` is also its name in messages."""
+
+    inputs: tuple[str, ...]
+    output: str
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Linear(Op):
+    """What weights multiply: the channels of the result can be scaled, and clipped, for free."""
+
+    kernel: Array
+    bias: Array
+    clip: Clip = LINEAR
+
+    def scaled(self, scale: Array, shift: Array) -> tuple[Array, Array]:
+        """(kernel, bias) of the same operation followed by ``y * scale + shift``."""
+        kernel = (self.kernel.astype(np.float64) * self.filters_last(scale)).astype(np.float32)
+        bias = (self.bias * scale.astype(np.float64) + shift).astype(np.float32)
+        return kernel, bias
+
+    def filters_last(self, scale: Array) -> Array:
+        """``scale`` (filters,) in a shape that multiplies the kernel."""
+        return scale
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Windowed(Linear):
+    """Linear operations on windows of a picture ``source``, before its padding."""
+
+    source: Shape
+    strides: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    pads: Pads = NO_PADS
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Conv(Windowed):
+    """Convolution; kernel (kh, kw, C / groups, F)."""
+
+    groups: int = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Depthwise(Windowed):
+    """Depthwise convolution; kernel (kh, kw, C, multiplier)."""
+
+    def filters_last(self, scale: Array) -> Array:  # noqa: D102
+        return scale.reshape(self.kernel.shape[2:])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ConvTranspose(Windowed):
+    """Transposed convolution; kernel (kh, kw, F, C); ``pads[i][0]`` is what is cut off first."""
+
+    def filters_last(self, scale: Array) -> Array:  # noqa: D102
+        return scale[:, None]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dense(Linear):
+    """Matrix product along the last axis; kernel (C, F)."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Affine(Op):
+    """``x * scale + shift`` along the channels, each (C,), then the clip."""
+
+    scale: Array
+    shift: Array
+    clip: Clip = LINEAR
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Elementwise(Op):
+    """A function of one value at a time: ``kind`` of `kernels.elementwise`, up to 3 parameters."""
+
+    kind: str
+    parameters: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PRelu(Op):
+    """``x`` where x >= 0, else alpha * x; alpha broadcast to the input's shape or (C,)."""
+
+    alpha: Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Binary(Op):
+    """``kind`` of two inputs: add, subtract, multiply, maximum, minimum; 1 is broadcast."""
+
+    kind: str
+    shapes: tuple[Shape, Shape]
+    clip: Clip = LINEAR
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pool(Op):
+    """Maximum or mean of windows; cells outside do not count."""
+
+    kind: str
+    source: Shape
+    window: Pair
+    strides: Pair
+    pads: Pads
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GlobalPool(Op):
+    """Maximum or mean over rows and columns."""
+
+    kind: str
+    source: Shape
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AxisWise(Op):
+    """softmax, log_softmax, sparsemax or glu along one dimension."""
+
+    kind: str
+    source: Shape
+    dimension: int = -1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LayerNorm(Op):
+    """Mean 0 and variance 1 over the trailing ``len(gamma)`` values, then gamma and beta."""
+
+    gamma: Array
+    beta: Array
+    epsilon: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pad(Op):
+    """Zeros around a picture; usually absorbed into what follows."""
+
+    source: Shape
+    pads: Pads
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Gather(Op):
+    """Values moved, none computed: ``index`` of the source for each value, -1 for zero."""
+
+    index: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Resample(Op):
+    """Rows, then columns, as weighted sums: matrices (Ho, H) and (Wo, W)."""
+
+    source: Shape
+    rows: Array
+    columns: Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Concat(Op):
+    """Inputs one behind the other along ``dimension``."""
+
+    shapes: tuple[Shape, ...]
+    dimension: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class View(Op):
+    """The same values under another shape: costs nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Net:
+    """Operations in order; the last one's output is the result."""
+
+    input_shape: Shape
+    ops: tuple[Op, ...]
+
+    @property
+    def output(self) -> str:
+        """Name of the result."""
+        return self.ops[-1].output
+
+    def readers(self) -> dict[str, list[Op]]:
+        """Which operations read a value."""
+        readers: dict[str, list[Op]] = {}
+        for op in self.ops:
+            for name in op.inputs:
+                readers.setdefault(name, []).append(op)
+        return readers
