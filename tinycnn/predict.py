@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import IO
 
 import tinycnn
-from tinycnn import cli
+from tinycnn import cli, weights
 from tinycnn.errors import StudyError, UsageError
 from tinycnn.files import atomic_write
 from tinycnn.nn.model import Decision, Model
@@ -24,7 +24,6 @@ from tinycnn.studies.records import CsvReport, JsonReport
 from tinycnn.studies.reports import Report, Source, Tally, TextReport
 from tinycnn.studies.verdict import judge
 
-DEFAULT_WEIGHTS = "mobilenetv2-phantoms"
 KEPT_IN_MEMORY = 1 << 20  # of a JSON document that waits for its end; the rest goes to disk
 
 EPILOG = """\
@@ -68,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.Parser("predict", "Judge one study, or every study in a folder.", EPILOG)
     parser.add_argument("study", metavar="STUDY_DIR", help="a study, or a folder with many")
     parser.add_argument(
-        "--weights", default=DEFAULT_WEIGHTS, metavar="NAME|PATH", help="model; default %(default)s"
+        "--weights", default=weights.DEFAULT, metavar="NAME|PATH", help="model; default %(default)s"
     )
     parser.add_argument("--rule", choices=("mean", "any", "max"), help="default: the model's")
     parser.add_argument("--threshold", type=_threshold, help="between 0 and 1; default the model's")
