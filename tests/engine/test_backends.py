@@ -1,4 +1,4 @@
-"""Every backend equals the NumPy reference within 1e-5 of the largest output, in generated cases."""
+"""Every backend equals the reference within 1e-5 of the largest output, in generated cases."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ def _layout(name: str, fields: str) -> Any:
     names = fields.split()
     _codes[name] = len(_codes) + 1
     assert len(names) < WIDTH
-    layout: Any = namedtuple(name, ["code", *names])
-    return layout(_codes[name], *range(1, len(names) + 1))
+    make: Any = namedtuple  # whose instances Numba can read; mypy wants literals
+    return make(name, ["code", *names])(_codes[name], *range(1, len(names) + 1))
 
 
 _WINDOW = "height width channels out_height out_width filters kernel_height kernel_width "
