@@ -110,6 +110,20 @@ def test_a_reader_that_left_is_no_error():
     assert process.returncode == cli.READER_GONE
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_is_one_line_and_status_2():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tinycnn.cli", "info"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (2, "tinycnn info: No space left on device\n")
+
+
 def test_what_the_terminal_cannot_spell_is_escaped():
     code = "from tinycnn import cli; cli.run('x', lambda _: print('R\\xf6ntgen') or 0)"
     done = python("-c", code, env={**os.environ, "PYTHONIOENCODING": "ascii"})

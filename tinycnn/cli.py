@@ -72,13 +72,14 @@ def run(
         print(f"{prog}: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        _let_go_of_stdout()
         return READER_GONE
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
         print(f"{prog}: {_one_line(error)}", file=sys.stderr)
         return 2
+    finally:
+        _let_go_of_stdout()
 
 
 def _dispatch(argv: Sequence[str]) -> int:
@@ -112,9 +113,12 @@ def _one_line(error: Exception) -> str:
 
 
 def _let_go_of_stdout() -> None:
-    # Python flushes standard output once more at its end and would complain there.
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """If nothing more can be written (pipe closed, disk full), keep Python from trying at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -91,6 +91,13 @@ def test_text_for_many_studies(run, mura):
     assert out.index("patient00002") < out.index("patient00010")
 
 
+def test_text_of_the_other_rules(run, mura):
+    _, out, _ = run(mura / "XR_HAND", "--rule", "any")
+    assert "=> ABNORMAL  (1 at or above 0.5, of 2 views)" in out
+    _, out, _ = run(mura / "XR_HAND", "--rule", "max")
+    assert "=> ABNORMAL  (largest 1.000 of 2 views, threshold 0.5)" in out
+
+
 def test_json(run, mura):
     status, out, _ = run(mura, "--json", "--rule", "max", "--threshold", "0.3")
     assert status == 1

@@ -120,7 +120,7 @@ def _regular(name: str, path: str) -> Entry:
     if suffix in FOREIGN_SUFFIXES:
         reason = f"{suffix} files are not read; save the image as PNG or JPEG"
         return Entry(name, path, "refused", reason)
-    return Entry(name, path, "ignored", f"not an image: {suffix or 'no suffix'}")
+    return Entry(name, path, "ignored", f"not an image: {printable(suffix) or 'no suffix'}")
 
 
 def _looks_like_image(name: str) -> bool:

@@ -144,10 +144,12 @@ def _verdict(result: StudyResult) -> str:
     label = printable(result.verdict)
     if result.positive is None:
         return f"{label}  (mean score {result.probability:.3f} of {views})"
-    decision = result.decision
-    kind = {"mean": "mean", "max": "largest", "any": "share of positive views"}[decision.rule]
-    numbers = f"{kind} {result.probability:.3f} of {views}, threshold {decision.threshold:g}"
-    return f"{label.upper()}  ({numbers})"
+    rule, threshold = result.decision.rule, f"{result.decision.threshold:g}"
+    if rule == "any":
+        count = round(result.probability * len(result.judged))
+        return f"{label.upper()}  ({count} at or above {threshold}, of {views})"
+    kind = {"mean": "mean", "max": "largest"}[rule]
+    return f"{label.upper()}  ({kind} {result.probability:.3f} of {views}, threshold {threshold})"
 
 
 def _remarks(result: StudyResult) -> list[str]:
