@@ -1,0 +1,128 @@
+"""``tinycnn convert MODEL``: a Keras file in, one safe model file out, and the proof that it is."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tinycnn import cli
+from tinycnn.errors import ConversionError, UsageError
+from tinycnn.nn import modelfile
+from tinycnn.nn.architectures import build
+from tinycnn.nn.graph import Graph
+from tinycnn.nn.model import Model
+from tinycnn.nn.selftest import record, replay
+
+from . import keras, options
+from .proof import prove
+
+DEFAULT_INPUT = (224, 224, 1)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    return cli.run("convert", _convert, argv)
+
+
+def _convert(argv: Sequence[str]) -> int:
+    chosen = options.parser().parse_args(argv)
+    output = _output(chosen)
+    found = keras.read(chosen.model, _architecture(chosen), _given_input(chosen))
+    model, said = make_model(found, chosen, output.stem)
+    print(_describe(model, found.origin, chosen.verbose))
+    if not said:
+        print(_assumption(model))
+    for difference in prove(model):
+        print(f"proof: {difference}")
+    _write(model, output, chosen.dtype)
+    print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB); its self-test passes")
+    return 0
+
+
+def make_model(found: keras.Imported, chosen: argparse.Namespace, name: str) -> tuple[Model, bool]:
+    """Join a network with what the options say; also whether they said how inputs are scaled."""
+    graph = found.graph
+    if len(graph.input_shape) != 3 or graph.input_shape[2] not in (1, 3):
+        raise ConversionError(f"takes {graph.input_shape}; images are (height, width, 1 or 3)")
+    if len(graph.output_shape) != 1:
+        raise ConversionError(f"gives {graph.output_shape} for an image; a classifier gives a row")
+    preprocessing, said = options.preprocessing(chosen, graph.input_shape)
+    names = options.labels(chosen)
+    weights = modelfile.rounded(found.weights) if chosen.dtype == "float16" else found.weights
+    model = Model(
+        graph=graph,
+        weights=weights,
+        preprocessing=preprocessing,
+        labels=names,
+        decision=options.decision(chosen, names),
+        provenance=options.provenance(chosen, found.origin),
+        name=name,
+    )
+    return replace(model, self_test=record(graph, weights, preprocessing)), said
+
+
+def _write(model: Model, output: Path, dtype: str) -> None:
+    """Write beside ``output``, read that back, replay its self-test; only then rename it."""
+    draft = output.with_name(f".{output.name}.{os.getpid()}.draft")
+    try:
+        modelfile.save(model, draft, dtype)
+        written = modelfile.load(draft)
+        assert written.self_test is not None
+        replay(written.self_test, written.graph, written.weights, written.preprocessing)
+        os.replace(draft, output)
+    except OSError as error:
+        raise ConversionError(f"cannot write {output}: {error.strerror}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _output(chosen: argparse.Namespace) -> Path:
+    """Where to write; checked before the work begins."""
+    stem = chosen.model.name.removesuffix(".weights.h5")
+    path: Path = chosen.output or chosen.model.with_name(f"{Path(stem).stem}.safetensors")
+    if path.suffix != ".safetensors":
+        raise UsageError(f"--output {path}: a model file is called NAME.safetensors")
+    if not path.parent.is_dir():
+        raise UsageError(f"--output {path}: there is no folder {path.parent}")
+    if path.exists() and not chosen.force:
+        raise UsageError(f"{path} exists; give --force to replace it, or --output")
+    return path
+
+
+def _architecture(chosen: argparse.Namespace) -> Graph | None:
+    if chosen.architecture is None:
+        return None
+    return build(chosen.architecture, chosen.input or DEFAULT_INPUT, chosen.classes, chosen.alpha)
+
+
+def _given_input(chosen: argparse.Namespace) -> tuple[int, ...] | None:
+    return None if chosen.architecture else chosen.input
+
+
+def _describe(model: Model, origin: str, verbose: bool) -> str:
+    graph = model.graph
+    lines = [graph.summary()] if verbose else []
+    size = "x".join(map(str, graph.input_shape))
+    lines.append(
+        f"{model.name}: {len(graph.nodes)} layers, {graph.parameters:,} parameters, "
+        f"{graph.macs / 1e6:,.1f} million multiply-adds; input {size}, "
+        f"{model.classes} score{'s' * (model.classes > 1)}; from {origin}"
+    )
+    return "\n".join(lines)
+
+
+def _assumption(model: Model) -> str:
+    p = model.preprocessing
+    return (
+        f"assumed, because no option says otherwise: {p.color_mode} grey levels 0 to 255 go into "
+        f"the network unscaled, resized with {p.interpolation!r}; if training scaled them, "
+        "give --scale, --offset or --standardization"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

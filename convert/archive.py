@@ -1,0 +1,83 @@
+"""The `.keras` archive: a zip with `config.json`, `metadata.json` and `model.weights.h5`.
+
+Read into memory under limits, never unpacked to disk: names cannot lead anywhere.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinycnn.errors import ConversionError
+from tinycnn.nn import strictjson
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+MAX_MEMBERS = 1000
+MAX_JSON = 16 << 20
+MAX_WEIGHTS = 2 << 30
+MAX_RATIO = 256
+SMALL = 1 << 20
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What a `.keras` file holds: two JSON documents and the bytes of an HDF5 file."""
+
+    config: Any
+    metadata: Any
+    weights: bytes
+
+
+def read_archive(path: Path) -> Archive:
+    """Read a `.keras` file; ConversionError says what is refused."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _members(archive)
+            return Archive(
+                _json(archive, members[CONFIG]),
+                _json(archive, members[METADATA]),
+                _content(archive, members[WEIGHTS], MAX_WEIGHTS),
+            )
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        raise ConversionError(f"damaged zip archive: {error}") from error
+    except (RuntimeError, ValueError, OverflowError) as error:  # encrypted; damaged names
+        raise ConversionError(f"a zip archive that cannot be read: {error}") from error
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    infos = archive.infolist()
+    names = [info.filename for info in infos]
+    if len(infos) > MAX_MEMBERS:
+        raise ConversionError(f"{len(infos)} files in the archive; at most {MAX_MEMBERS} are read")
+    for name in (CONFIG, METADATA, WEIGHTS):
+        if names.count(name) != 1:
+            raise ConversionError(
+                f"a zip archive with {names.count(name)} files called {name!r}; "
+                "a .keras file has one"
+            )
+    return {info.filename: info for info in infos}
+
+
+def _json(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
+    try:
+        return strictjson.loads(_content(archive, info, MAX_JSON))
+    except ValueError as error:
+        raise ConversionError(f"{info.filename}: {error}") from None
+
+
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
+    """Read one member, not a byte more than it declares and the limits allow."""
+    allowed = min(limit, max(SMALL, info.compress_size * MAX_RATIO))
+    if info.file_size > allowed:
+        raise ConversionError(
+            f"{info.filename}: {info.file_size} bytes out of {info.compress_size}; "
+            f"at most {allowed} are read"
+        )
+    with archive.open(info) as member:
+        data = member.read(info.file_size + 1)
+    if len(data) != info.file_size:
+        raise ConversionError(f"{info.filename}: {len(data)} bytes, {info.file_size} declared")
+    return data

@@ -1,0 +1,141 @@
+"""Keras files in: `.h5`, `.keras`, weights alone; a graph and its weights out. No Keras needed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinycnn.errors import ConversionError, TinycnnError
+from tinycnn.nn import strictjson
+from tinycnn.nn.graph import Graph
+from tinycnn.nn.layers.base import Array, Shape
+
+from . import hdf5
+from .archive import read_archive
+from .keras_config import ModelConfig, parse_model
+from .keras_graph import build_graph
+from .keras_match import match_architecture
+from .keras_weights import collect, is_keras3
+
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+ZIP_MAGIC = b"PK\x03\x04"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A network as it was found: graph, weights (``LAYER/WEIGHT``), and where it came from."""
+
+    graph: Graph
+    weights: Mapping[str, Array]
+    name: str
+    origin: str
+
+
+def read(
+    path: str | os.PathLike[str],
+    architecture: Graph | None = None,
+    input_shape: Shape | None = None,
+) -> Imported:
+    """Read a Keras file; ConversionError, with the file's name, for all that cannot be converted.
+
+    ``architecture``: the network that a file of weights alone belongs to.
+    ``input_shape``: (H, W, C) where the file leaves it open.
+    """
+    path = Path(path)
+    try:
+        return _read(path, architecture, input_shape)
+    except OSError as error:
+        raise ConversionError(f"cannot read {path}: {error.strerror or error}") from error
+    except TinycnnError as error:
+        raise ConversionError(f"{path}: {error}") from error
+
+
+def _read(path: Path, architecture: Graph | None, shape: Shape | None) -> Imported:
+    magic = _magic(path)
+    if magic.startswith(ZIP_MAGIC):
+        if architecture:
+            raise ConversionError("holds its own architecture; leave --architecture away")
+        archive = read_archive(path)
+        version = _version(archive.metadata)
+        root = hdf5.read(archive.weights)
+        return _convert(root, parse_model(archive.config), version, ".keras", shape)
+    if magic.startswith(HDF5_MAGIC):
+        return _from_hdf5(hdf5.read(path), architecture, shape)
+    raise ConversionError(_what_it_is(magic))
+
+
+def _from_hdf5(root: hdf5.Group, architecture: Graph | None, shape: Shape | None) -> Imported:
+    text = root.text("model_config")
+    weights = root.groups.get("model_weights", root)
+    version = root.text("keras_version") or weights.text("keras_version")
+    if text is None:
+        return _weights_only(weights, architecture, version)
+    if architecture:
+        raise ConversionError("holds its own architecture; leave --architecture away")
+    try:
+        config = strictjson.loads(text)
+    except ValueError as error:
+        raise ConversionError(f"its configuration: {error}") from None
+    return _convert(weights, parse_model(config), version, ".h5", shape)
+
+
+def _convert(
+    root: hdf5.Group, model: ModelConfig, version: str | None, suffix: str, shape: Shape | None
+) -> Imported:
+    if version is None or version.startswith("1."):
+        raise ConversionError(
+            "was written by Keras 1, which cannot be read yet; load it with Keras 2 and save again"
+        )
+    graph, leaves = build_graph(model, shape, keras2=version.startswith("2."))
+    weights = collect(root, model, leaves)
+    wanted = {k: v for k, v in weights.items() if k in graph.weight_shapes}
+    graph.check_weights(wanted)
+    return Imported(graph, wanted, model.name, f"Keras {version}, {suffix}")
+
+
+def _weights_only(root: hdf5.Group, architecture: Graph | None, version: str | None) -> Imported:
+    if not is_keras3(root) and not root.names("layer_names"):
+        raise ConversionError("an HDF5 file, but nothing that Keras saved")
+    if architecture is None:
+        raise ConversionError(
+            "holds weights alone; say which network they belong to: "
+            "--architecture NAME --input HEIGHTxWIDTHxCHANNELS --classes N"
+        )
+    weights = match_architecture(root, architecture)
+    architecture.check_weights(weights)
+    return Imported(architecture, weights, "", f"Keras {version or '(unknown)'}, weights alone")
+
+
+def _version(metadata: Any) -> str | None:
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    return version if isinstance(version, str) else None
+
+
+def _magic(path: Path) -> bytes:
+    """Read the first bytes of a regular file; nothing else is opened."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        saved = (path / "saved_model.pb").is_file()
+        raise ConversionError(
+            "a TensorFlow SavedModel folder; in Python: model.save('NAME.keras'), and convert that"
+            if saved
+            else "a folder; give a .h5 or .keras file"
+        )
+    if not stat.S_ISREG(mode):
+        raise ConversionError("not a regular file")
+    with path.open("rb") as file:
+        return file.read(16)
+
+
+def _what_it_is(magic: bytes) -> str:
+    if magic[4:8] == b"TFL3":
+        return "a TensorFlow Lite model; convert the Keras model that it was made of"
+    if magic[:2] == b"\x80\x02" or magic[:1] == b"\x80":
+        return "a Python pickle, which is never loaded; save the model as .keras"
+    if magic[8:9] == b"{":
+        return "a safetensors file; if it is tinycnn's, it needs no conversion"
+    return "not a Keras model: neither HDF5 (.h5) nor a zip archive (.keras)"

@@ -1,0 +1,236 @@
+"""A Keras model's configuration, in any dialect since Keras 2, as plain records.
+
+Three dialects say which layer feeds which: a Sequential's order; Keras 2's lists
+``[[["conv", 0, 0, {}]]]``; and Keras 3's ``{"args": [...], "kwargs": {...}}`` with tensors inside
+that carry ``keras_history``. All become `Call`s here; nested models become nested `ModelConfig`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tinycnn.errors import ConversionError
+
+MODELS = frozenset({"Sequential", "Functional", "Model"})
+MAX_LAYERS = 10_000
+MAX_NESTING = 16
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """The value that call number ``call`` of a layer gave (its output number ``output``)."""
+
+    layer: str
+    call: int = 0
+    output: int = 0
+
+
+@dataclass(frozen=True)
+class Call:
+    """One use of a layer: tensors and constants in order, and keyword arguments."""
+
+    arguments: tuple[Any, ...]  # Ref, or a constant
+    keywords: Json
+
+    @property
+    def inputs(self) -> tuple[Ref, ...]:
+        """The tensors among the arguments."""
+        return tuple(a for a in self.arguments if isinstance(a, Ref))
+
+
+@dataclass(frozen=True)
+class LayerConfig:
+    """One layer as the file describes it; ``model`` if it is a whole model."""
+
+    name: str
+    class_name: str
+    module: str
+    config: Json
+    calls: tuple[Call, ...]
+    model: ModelConfig | None = None
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Layers by name, in the file's order, and which values are the model's in- and outputs."""
+
+    name: str
+    layers: dict[str, LayerConfig]
+    inputs: tuple[Ref, ...]
+    outputs: tuple[Ref, ...]
+    input_shape: tuple[int | None, ...] | None  # without the batch; None if not in the file
+
+
+def parse_model(data: Any, place: str = "the model", depth: int = 0) -> ModelConfig:
+    """Read the JSON of a Sequential or functional model; ConversionError for anything else."""
+    if depth > MAX_NESTING:
+        raise ConversionError(f"{place}: models are nested deeper than {MAX_NESTING}")
+    kind, config = _want(data, "class_name", str, place), data.get("config")
+    if kind not in MODELS:
+        raise ConversionError(
+            f"{place} is of class {kind!r}, whose layers stand in Python code and not in the file; "
+            "only Sequential and functional models can be converted"
+        )
+    if isinstance(config, list):  # Keras before 2.2.3 wrote a Sequential as a bare list
+        config = {"name": "sequential", "layers": config}
+    if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
+        raise ConversionError(f"{place}: its configuration has no list of layers")
+    if not 1 <= len(config["layers"]) <= MAX_LAYERS:
+        raise ConversionError(f"{place}: {len(config['layers'])} layers")
+    layers: dict[str, LayerConfig] = {}
+    for entry in config["layers"]:
+        layer = _parse_layer(entry, place, depth)
+        if layer.name in layers:
+            raise ConversionError(f"{place}: two layers are called {layer.name!r}")
+        layers[layer.name] = layer
+    name = config.get("name")
+    return (_sequential if kind == "Sequential" else _functional)(
+        name if isinstance(name, str) else kind.lower(), layers, config, place
+    )
+
+
+def _parse_layer(entry: Any, place: str, depth: int) -> LayerConfig:
+    class_name = _want(entry, "class_name", str, place)
+    config = _want(entry, "config", (dict, list), f"{place}: a {class_name}")
+    if isinstance(config, list):
+        config = {"layers": config}
+    name = entry.get("name", config.get("name"))
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise ConversionError(f"{place}: a {class_name} without a name")
+    where = f"layer {name!r}"
+    nodes = entry.get("inbound_nodes") or []
+    if not isinstance(nodes, list):
+        raise ConversionError(f"{where}: inbound_nodes is not a list")
+    calls = tuple(_parse_call(node, where) for node in nodes)
+    model = parse_model(entry, f"model {name!r}", depth + 1) if class_name in MODELS else None
+    module = entry.get("module")
+    return LayerConfig(
+        name, class_name, module if isinstance(module, str) else "", config, calls, model
+    )
+
+
+def _sequential(name: str, layers: dict[str, LayerConfig], config: Json, _: str) -> ModelConfig:
+    """Chain the layers: each is called once, with what the one before gave."""
+    first = next(iter(layers.values()))
+    shape = _batch_shape(first.config) or _batch_shape({"shape": config.get("build_input_shape")})
+    if shape is None and first.model:
+        shape = first.model.input_shape
+    chained, previous = {}, Ref("")  # the empty name stands for the input
+    for layer in layers.values():
+        if layer.class_name == "InputLayer":
+            continue
+        chained[layer.name] = LayerConfig(
+            layer.name, layer.class_name, layer.module, layer.config,
+            (Call((previous,), {}),), layer.model,
+        )  # fmt: skip
+        previous = Ref(layer.name)
+    return ModelConfig(name, chained, (Ref(""),), (previous,), shape)
+
+
+def _functional(name: str, layers: dict[str, LayerConfig], config: Json, place: str) -> ModelConfig:
+    inputs = tuple(_refs(config.get("input_layers"), place))
+    outputs = tuple(_refs(config.get("output_layers"), place))
+    for ref in (*inputs, *outputs):
+        if ref.layer not in layers:
+            raise ConversionError(f"{place}: names {ref.layer!r}, which is none of its layers")
+    shape = _batch_shape(layers[inputs[0].layer].config) if inputs else None
+    return ModelConfig(name, layers, inputs, outputs, shape)
+
+
+def _batch_shape(config: Json) -> tuple[int | None, ...] | None:
+    """Shape without the batch; the key's name depends on Keras's version."""
+    for key in ("batch_shape", "batch_input_shape", "shape"):
+        shape = config.get(key)
+        if isinstance(shape, list) and len(shape) > 1:
+            if not all(d is None or type(d) is int for d in shape):
+                raise ConversionError(f"the input shape {shape} is not one")
+            return tuple(shape[1:])
+    return None
+
+
+def _refs(value: Any, place: str) -> Iterator[Ref]:
+    """Read ``["a", 0, 0]``, ``[["a", 0, 0], ["b", 0, 0]]`` or a dictionary of such."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        raise ConversionError(f"{place}: its in- or outputs are not listed")
+    for item in [value] if _is_ref(value) else value:
+        if not _is_ref(item):
+            raise ConversionError(f"{place}: {str(item)[:60]} names no tensor")
+        yield Ref(*item[:3])
+
+
+def _is_ref(item: Any) -> bool:
+    """Whether this is Keras 2's spelling of a tensor: [name, call, output] or with keywords."""
+    return (
+        isinstance(item, list)
+        and 3 <= len(item) <= 4
+        and isinstance(item[0], str)
+        and all(type(i) is int and 0 <= i <= MAX_LAYERS for i in item[1:3])
+    )
+
+
+def _parse_call(node: Any, where: str) -> Call:
+    if isinstance(node, dict):  # Keras 3
+        arguments, keywords = node.get("args"), node.get("kwargs") or {}
+        if not isinstance(arguments, list) or not isinstance(keywords, dict):
+            raise ConversionError(f"{where}: a call without arguments")
+        tensors = {k: v for k, v in keywords.items() if isinstance(v, dict | list)}
+        flat = [a for v in (*arguments, *tensors.values()) for a in _keras3(v, where)]
+        return Call(tuple(flat), {k: v for k, v in keywords.items() if k not in tensors})
+    if _is_ref(node) or _is_constant(node):  # tf.keras 2 writes operations' calls flat
+        node = [node]
+    if not isinstance(node, list) or not all(_is_ref(n) or _is_constant(n) for n in node):
+        raise ConversionError(f"{where}: a call whose inputs cannot be read")
+    positional, named, constants = [], [], {}
+    for item in node:
+        positional.append(_keras2(item))
+        for key, value in (item[3] if len(item) == 4 and isinstance(item[3], dict) else {}).items():
+            if _is_ref(value):
+                named.append(_keras2(value))
+            else:
+                constants[key] = value
+    return Call((*positional, *named), constants)
+
+
+def _is_constant(item: Any) -> bool:
+    """Whether this is how tf.keras 2 writes a number where a tensor could stand."""
+    return isinstance(item, list) and 3 <= len(item) <= 4 and item[:2] == ["_CONSTANT_VALUE", -1]
+
+
+def _keras2(item: list[Any]) -> Any:
+    return item[2] if _is_constant(item) else Ref(*item[:3])
+
+
+def _keras3(value: Any, where: str) -> Iterator[Any]:
+    """Flatten one argument of Keras 3: tensors become `Ref`, the rest stays as it is."""
+    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+        config = value.get("config")
+        history = config.get("keras_history") if isinstance(config, dict) else None
+        if not isinstance(history, list) or not _is_ref(history):
+            raise ConversionError(f"{where}: a tensor without its history")
+        yield Ref(*history[:3])
+    elif isinstance(value, list) or _is_tuple(value):
+        for item in value if isinstance(value, list) else value["items"]:
+            yield from _keras3(item, where)
+    else:
+        yield value
+
+
+def _is_tuple(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.get("class_name") == "__tuple__"
+        and isinstance(value.get("items"), list)
+    )
+
+
+def _want(data: Any, key: str, kind: Any, place: str) -> Any:
+    value = data.get(key) if isinstance(data, dict) else None
+    if not isinstance(value, kind):
+        raise ConversionError(f"{place}: its configuration has no {key!r}")
+    return value

@@ -1,0 +1,168 @@
+"""A Keras configuration to our graph: nested models flattened, shared layers shared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from tinycnn.errors import ConversionError, GraphError
+from tinycnn.nn.graph import INPUT, MAX_NODES, Graph, Input, Tensor, from_tensors
+from tinycnn.nn.layers.base import Array, Layer, Shape
+
+from .keras_config import Call, LayerConfig, ModelConfig, Ref
+from .keras_layers import convert_layer
+from .keras_ops import convert_operation, is_operation
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One layer of the file that is no model, and what it became."""
+
+    path: Path  # names of the models around it, then its own
+    config: LayerConfig
+    layers: tuple[Layer, ...]
+    constants: Mapping[str, Array]
+    expected: Mapping[str, Shape]  # our weights, in Keras's order
+
+
+def build_graph(
+    model: ModelConfig, input_shape: Shape | None, keras2: bool
+) -> tuple[Graph, dict[Path, Leaf]]:
+    """Convert every layer and wire them; ``input_shape`` settles what the file leaves open."""
+    builder = _Builder(model, keras2)
+    inputs = Input(_settle(model, input_shape))
+    outputs = builder.run(model, (), [inputs])
+    if len(outputs) != 1:
+        raise ConversionError(f"the model has {len(outputs)} outputs; one can be converted")
+    try:
+        return from_tensors(inputs, outputs[0]), builder.leaves
+    except GraphError as error:
+        raise ConversionError(f"the network as a whole: {error}") from None
+
+
+def leaves_of(model: ModelConfig, path: Path = ()) -> Iterator[tuple[Path, LayerConfig]]:
+    """Yield all layers that are no models, in the file's order, with their paths."""
+    for layer in model.layers.values():
+        if layer.model:
+            yield from leaves_of(layer.model, (*path, layer.name))
+        elif layer.class_name != "InputLayer":
+            yield (*path, layer.name), layer
+
+
+def _settle(model: ModelConfig, given: Shape | None) -> Shape:
+    """Agree on the input's shape between the file and the command line."""
+    if len(model.inputs) != 1:
+        raise ConversionError(f"the model has {len(model.inputs)} inputs; one can be converted")
+    stored = model.input_shape
+    if stored is None or None in stored:
+        if given is None:
+            raise ConversionError(
+                f"the file leaves the input's size open ({stored}); give --input HEIGHTxWIDTHxC"
+            )
+        stored = given if stored is None or len(stored) != len(given) else stored
+    shape = tuple(g if s is None else s for s, g in zip(stored, given or stored, strict=True))
+    if given is not None and shape != given:
+        raise ConversionError(f"the file's input is {stored}, not {given}; leave --input away")
+    return tuple(int(d or 0) for d in shape)
+
+
+class _Builder:
+    """Keeps what was made of each layer, so that a second call shares it."""
+
+    def __init__(self, model: ModelConfig, keras2: bool) -> None:
+        self.keras2 = keras2
+        self.leaves: dict[Path, Leaf] = {}
+        self.calls = 0
+        paths = [path for path, _ in leaves_of(model)]
+        counts = Counter(path[-1] for path in paths)
+        self.names = {p: p[-1] if counts[p[-1]] == 1 else "/".join(p) for p in paths}
+        self.names.update({p: f"{n}_layer" for p, n in self.names.items() if n == INPUT})
+
+    def run(self, model: ModelConfig, path: Path, inputs: list[Tensor]) -> list[Tensor]:
+        """Wire one model behind ``inputs``; return its outputs."""
+        if len(inputs) != len(model.inputs):
+            raise ConversionError(
+                f"model {model.name!r} is called with {len(inputs)} inputs and has "
+                f"{len(model.inputs)}"
+            )
+        values = dict(zip(model.inputs, inputs, strict=True))
+        for name, number in _order(model):
+            layer = model.layers[name]
+            if layer.class_name != "InputLayer":
+                outputs = self._call(layer, layer.calls[number], path, values)
+                values |= {Ref(name, number, i): out for i, out in enumerate(outputs)}
+        if missing := [ref for ref in model.outputs if ref not in values]:
+            raise ConversionError(f"model {model.name!r}: its output {missing[0].layer!r} is open")
+        return [values[ref] for ref in model.outputs]
+
+    def _call(
+        self, layer: LayerConfig, call: Call, path: Path, values: Mapping[Ref, Tensor]
+    ) -> list[Tensor]:
+        self.calls += 1
+        if self.calls > MAX_NODES:
+            raise ConversionError(f"the model has more than {MAX_NODES} layers")
+        if missing := [ref for ref in call.inputs if ref not in values]:
+            raise ConversionError(
+                f"layer {layer.name!r}: its input {missing[0].layer!r} is missing"
+            )
+        inputs = [values[ref] for ref in call.inputs]
+        if layer.model:
+            return self.run(layer.model, (*path, layer.name), inputs)
+        return [self._leaf(layer, call, (*path, layer.name), inputs)]
+
+    def _leaf(self, layer: LayerConfig, call: Call, path: Path, inputs: list[Tensor]) -> Tensor:
+        if not inputs:
+            raise ConversionError(f"layer {layer.name!r} ({layer.class_name}): has no input")
+        leaf = self.leaves.get(path)
+        if leaf is None:
+            leaf = self.leaves[path] = self._convert(layer, call, path, inputs)
+        first, *rest = leaf.layers
+        try:
+            value = first(inputs if first.merges or len(inputs) > 1 else inputs[0])
+            for each in rest:
+                value = each(value)
+        except GraphError as error:
+            raise ConversionError(f"layer {'/'.join(path)!r}: {error}") from None
+        return value
+
+    def _convert(self, layer: LayerConfig, call: Call, path: Path, inputs: list[Tensor]) -> Leaf:
+        name, shapes = self.names[path], [t.shape for t in inputs]
+        if is_operation(layer) and (made := convert_operation(layer, call, name)):
+            return Leaf(path, layer, (made,), {}, {})
+        _check_call(layer, call)
+        converted = convert_layer(layer, name, shapes[0], self.keras2)
+        first = converted.layers[0]
+        try:
+            expected = first.weight_shapes(shapes if first.merges else shapes[0])
+        except GraphError as error:
+            raise ConversionError(f"layer {'/'.join(path)!r}: {error}") from None
+        return Leaf(path, layer, converted.layers, converted.constants, expected)
+
+
+def _check_call(layer: LayerConfig, call: Call) -> None:
+    """Refuse arguments other than tensors, the training flag and empty masks."""
+    extra = [a for a in call.arguments if not isinstance(a, Ref) and a is not None]
+    named = {k: v for k, v in call.keywords.items() if k != "training" and v is not None}
+    if extra or named:
+        raise ConversionError(
+            f"layer {layer.name!r} ({layer.class_name}): is called with "
+            f"{str(extra or named)[:80]}, which cannot be converted"
+        )
+
+
+def _order(model: ModelConfig) -> list[tuple[str, int]]:
+    """All calls of the model's layers, each after those that it needs."""
+    needs: dict[tuple[str, int], set[Any]] = {
+        (layer.name, number): {(ref.layer, ref.call) for ref in call.inputs}
+        for layer in model.layers.values()
+        for number, call in enumerate(layer.calls)
+    }
+    try:
+        return [item for item in TopologicalSorter(needs).static_order() if item in needs]
+    except CycleError:
+        raise ConversionError(f"model {model.name!r}: its layers run in a circle") from None

@@ -1,0 +1,163 @@
+"""Weights-only files to one of our architectures: by layer names, else in Keras's order.
+
+Never by guess: what does not fit is listed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinycnn.errors import ConversionError
+from tinycnn.nn.graph import Graph
+from tinycnn.nn.layers.base import Array, Layer, Shape
+
+from .hdf5 import Group
+from .keras_weights import (
+    OTHER_NAMES,
+    STATE,
+    Stored,
+    is_keras3,
+    keras3_arrays,
+    keras3_layers,
+    legacy_arrays,
+    snake_case,
+)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The arrays of one saved layer, with its name, and in Keras 3's layout its class."""
+
+    name: str
+    arrays: tuple[Stored, ...]
+    stem: str = ""
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Shapes in the file's order."""
+        return tuple(item.value.shape for item in self.arrays)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One layer of the architecture that has weights."""
+
+    layer: Layer
+    shapes: Mapping[str, Shape]
+
+    @property
+    def stem(self) -> str:
+        """The layer's class as Keras 3 names its group."""
+        return snake_case(type(self.layer).__name__)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the name was given on purpose: conv2d_3 was not."""
+        return not re.fullmatch(rf"{self.stem}(_\d+)?", self.layer.name)
+
+
+def match_architecture(root: Group, graph: Graph) -> dict[str, Array]:
+    """Return the file's arrays under the graph's names; ConversionError lists what does not fit."""
+    saved = list(_keras3(root) if is_keras3(root) else _legacy(root))
+    wanted = list(_wanted(graph))
+    weights: dict[str, Array] = {}
+    for want, have in _pairs(wanted, saved):
+        for key, item in zip(_names(want, have), have.arrays, strict=True):
+            if not np.isfinite(item.value).all():
+                raise ConversionError(f"layer {want.layer.name!r}: {key!r} holds NaN or infinity")
+            weights[f"{want.layer.name}/{key}"] = item.value
+    return weights
+
+
+def _wanted(graph: Graph) -> Iterator[Wanted]:
+    for node in graph.nodes:
+        prefix = f"{node.layer.name}/"
+        shapes = {k: s for k, s in graph.weight_shapes.items() if k.startswith(prefix)}
+        if shapes:
+            yield Wanted(node.layer, {k.removeprefix(prefix): s for k, s in shapes.items()})
+
+
+def _legacy(root: Group) -> Iterator[Saved]:
+    """Yield the layers of a `.h5` in order; those of nested models by their arrays' paths."""
+    for name in root.names("layer_names"):
+        group = root.at(name)
+        if group is None:
+            raise ConversionError(f"the layer {name!r} is listed in the file, but not there")
+        owners: dict[str, list[Stored]] = {}
+        for item in legacy_arrays(group):
+            if item.weight not in STATE:
+                owners.setdefault(item.path.rpartition("/")[0], []).append(item)
+        for owner, items in owners.items():
+            last = owner.rpartition("/")[2] or name
+            yield Saved(name if len(owners) == 1 else last, tuple(items))
+
+
+def _keras3(root: Group) -> Iterator[Saved]:
+    """Yield the layers of a `.weights.h5`; the order is known within one class only."""
+    for stem, name, group in keras3_layers(root):
+        yield Saved(name, tuple(keras3_arrays(group)), stem)
+
+
+def _pairs(wanted: Sequence[Wanted], saved: Sequence[Saved]) -> list[tuple[Wanted, Saved]]:
+    """Pair by name if all names agree; else given names first, and the rest in order."""
+    by_name = {have.name: have for have in saved}
+    everything = len(by_name) == len(saved) == len(wanted) and all(
+        want.layer.name in by_name for want in wanted
+    )
+    pairs = [
+        (want, by_name[want.layer.name])
+        for want in wanted
+        if want.layer.name in by_name and (everything or want.is_named)
+    ]
+    taken = {id(part) for pair in pairs for part in pair}
+    rest = [w for w in wanted if id(w) not in taken], [h for h in saved if id(h) not in taken]
+    pairs += _in_order(*rest)
+    if wrong := [pair for pair in pairs if not _fits(*pair)]:
+        raise ConversionError(f"{len(wrong)} layers do not fit the architecture: {_list(wrong)}")
+    return pairs
+
+
+def _in_order(wanted: Sequence[Wanted], saved: Sequence[Saved]) -> list[tuple[Wanted, Saved]]:
+    if any(have.stem for have in saved):  # Keras 3: classes first, in which the order is known
+        wanted = sorted(wanted, key=lambda want: want.stem)
+        saved = sorted(saved, key=lambda have: have.stem)
+    if len(wanted) != len(saved):
+        raise ConversionError(
+            f"the architecture has {len(wanted)} more layers with weights "
+            f"({_some([w.layer.name for w in wanted])}), the file {len(saved)} "
+            f"({_some([h.name for h in saved])})"
+        )
+    return list(zip(wanted, saved, strict=True))
+
+
+def _fits(want: Wanted, have: Saved) -> bool:
+    names = _names(want, have)
+    return len(names) == len(have.arrays) and have.shapes == tuple(want.shapes[n] for n in names)
+
+
+def _names(want: Wanted, have: Saved) -> list[str]:
+    """Our names for a saved layer's arrays: by theirs if all are known, else by order."""
+    names = [
+        a.weight if a.weight in want.shapes else OTHER_NAMES.get(a.weight, "") for a in have.arrays
+    ]
+    return names if sorted(names) == sorted(want.shapes) else list(want.shapes)
+
+
+def _list(pairs: Sequence[tuple[Wanted, Saved]]) -> str:
+    return _some(
+        [
+            f"{want.layer.name} needs {list(want.shapes.values())}, "
+            f"{have.name} has {list(have.shapes)}"
+            for want, have in pairs
+        ],
+        limit=4,
+    )
+
+
+def _some(items: Sequence[str], limit: int = 8) -> str:
+    more = f", and {len(items) - limit} more" if len(items) > limit else ""
+    return (", ".join(items[:limit]) or "none") + more

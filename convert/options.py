@@ -1,0 +1,192 @@
+"""The options of ``tinycnn convert``, and what they say about a model."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, get_args
+
+from tinycnn import cli
+from tinycnn.errors import TinycnnError, UsageError
+from tinycnn.nn import strictjson
+from tinycnn.nn.architectures import ARCHITECTURES
+from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.model import Decision, Figures, Provenance, Rule
+from tinycnn.nn.preprocessing import ColorMode, Interpolation, Preprocessing, Standardization
+
+EPILOG = """\
+examples:
+  tinycnn convert model.keras --labels normal,abnormal --positive abnormal --scale 1/255
+  tinycnn convert weights.h5 --architecture mobilenet_v2 --input 224x224x1 --classes 2
+
+Nothing in the file is executed. The preprocessing must be the one of the training: what is not
+said here is printed as assumed. exit status: 0 converted; 2 not; 130 interrupted"""
+
+MAX_LABELS_FILE = 1 << 20
+
+
+def parser() -> cli.Parser:
+    """Build the command line."""
+    p = cli.Parser("convert", "Turn a Keras file into a tinycnn model file.", EPILOG)
+    p.add_argument("model", type=Path, help="a .h5, .keras or .weights.h5 file")
+    p.add_argument("-o", "--output", type=Path, help="file to write; default: beside the input")
+    p.add_argument("--force", action="store_true", help="replace an existing file")
+    p.add_argument("--dtype", choices=("float32", "float16"), default="float32")
+    p.add_argument("--verbose", action="store_true", help="print a table of the layers")
+    _network(p.add_argument_group("network, for files of weights alone"))
+    _preprocessing(p.add_argument_group("preprocessing, as in training"))
+    _meaning(p.add_argument_group("labels and decision"))
+    _provenance(p.add_argument_group("provenance"))
+    return p
+
+
+def _network(group: Any) -> None:
+    group.add_argument("--architecture", choices=sorted(ARCHITECTURES))
+    group.add_argument("--alpha", type=_number, default=1.0, help="width factor")
+    group.add_argument(
+        "--input", type=_shape, metavar="HxWxC", help="also for files that leave the size open"
+    )
+    group.add_argument("--classes", type=int, default=2)
+
+
+def _preprocessing(group: Any) -> None:
+    group.add_argument("--color-mode", choices=get_args(ColorMode))
+    group.add_argument("--interpolation", choices=get_args(Interpolation))
+    group.add_argument("--crop-to-aspect-ratio", action="store_true", default=None)
+    group.add_argument("--scale", type=_number, help="factor for grey levels, such as 1/127.5")
+    group.add_argument("--offset", type=_numbers, help="summand after it; one, or one per channel")
+    group.add_argument("--standardization", choices=get_args(Standardization))
+    group.add_argument("--mean", type=_numbers, help="of the training set, for featurewise")
+    group.add_argument("--std", type=_numbers, help="of the training set, for featurewise")
+    group.add_argument("--bgr", action="store_true", default=None, help="channels blue first")
+
+
+def _meaning(group: Any) -> None:
+    group.add_argument("--labels", help="names of the classes in order, a,b,c, or a text file")
+    group.add_argument("--positive", metavar="LABEL", help="the label that is looked for")
+    group.add_argument("--rule", choices=get_args(Rule), default="mean")
+    group.add_argument("--threshold", type=_number, default=0.5)
+
+
+def _provenance(group: Any) -> None:
+    group.add_argument("--trained-on", metavar="TEXT", default="unknown")
+    group.add_argument("--demonstration", action="store_true", help="never a medical result")
+    group.add_argument("--licence", metavar="TEXT", default="")
+    group.add_argument("--notes", metavar="TEXT", default="")
+    group.add_argument("--evaluated-on", metavar="TEXT", default="")
+    group.add_argument(
+        "--accuracy", type=Path, metavar="FILE.json", help="figures by body part: see model.Figures"
+    )
+
+
+PREPROCESSING = (
+    *("color_mode", "interpolation", "crop_to_aspect_ratio", "scale", "offset"),
+    *("standardization", "mean", "std", "bgr"),
+)
+
+
+def preprocessing(options: argparse.Namespace, input_shape: Shape) -> tuple[Preprocessing, bool]:
+    """Make the preprocessing; also whether any of its numbers was given, or all were assumed."""
+    given = {k: v for k in PREPROCESSING if (v := getattr(options, k)) is not None}
+    if "offset" in given and len(given["offset"]) == 1:
+        given["offset"] = given["offset"][0]
+    default = "grayscale" if input_shape[-1] == 1 else "rgb"
+    said = any(key in given for key in ("scale", "offset", "standardization"))
+    return Preprocessing(**{"color_mode": default, **given}), said
+
+
+def labels(options: argparse.Namespace) -> tuple[str, ...]:
+    """Read the labels from the option, or from the file that it names: one on each line."""
+    text = options.labels
+    if not text:
+        return ()
+    path = Path(text)
+    if "," in text or not path.is_file():
+        return _checked(tuple(part.strip() for part in text.split(",")))
+    data = _small_file(path)
+    lines = (re.sub(r"^\d+[:\s]\s*", "", line.strip()) for line in data.splitlines())
+    return _checked(tuple(line for line in lines if line))
+
+
+def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name, count in Counter(names).items():
+        if not name or not name.isprintable():
+            raise UsageError(f"--labels: {name!r} is empty or cannot be printed")
+        if count > 1:
+            raise UsageError(f"--labels: {name!r} occurs {count} times")
+    return names
+
+
+def decision(options: argparse.Namespace, names: tuple[str, ...]) -> Decision:
+    """Make the decision rule; the positive label must be one of ``names``."""
+    positive = None
+    if options.positive is not None:
+        if options.positive not in names:
+            raise UsageError(
+                f"--positive {options.positive!r} is none of the labels: {', '.join(names)}"
+                if names
+                else "--positive needs --labels"
+            )
+        positive = names.index(options.positive)
+    return Decision(options.rule, options.threshold, positive)
+
+
+def provenance(options: argparse.Namespace, origin: str) -> Provenance:
+    """Make the provenance; ``origin`` says what the weights were read from."""
+    return Provenance(
+        trained_on=options.trained_on,
+        demonstration=options.demonstration,
+        source=f"{options.model.name} ({origin})",
+        licence=options.licence,
+        notes=options.notes,
+        evaluated_on=options.evaluated_on,
+        accuracy=_accuracy(options.accuracy) if options.accuracy else {},
+    )
+
+
+def _accuracy(path: Path) -> dict[str, Figures]:
+    """Read ``{"XR_WRIST": {"studies": 90, "true_positive": 40, ...}, "all": ...}``."""
+    names = {f.name for f in dataclasses.fields(Figures)}
+    try:
+        data = strictjson.loads(_small_file(path))
+        if not isinstance(data, dict) or not all(
+            isinstance(v, dict) and set(v) <= names for v in data.values()
+        ):
+            raise ValueError(f"each body part needs {', '.join(sorted(names))}")
+        return {part: Figures(**values) for part, values in data.items()}
+    except (TypeError, ValueError, TinycnnError) as error:
+        raise UsageError(f"--accuracy {path}: {error}") from error
+
+
+def _small_file(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_LABELS_FILE + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    if len(text) > MAX_LABELS_FILE:
+        raise UsageError(f"{path}: longer than {MAX_LABELS_FILE} characters")
+    return text
+
+
+def _number(text: str) -> float:
+    """Read a number or a fraction: 1/127.5."""
+    above, slash, below = text.partition("/")
+    try:
+        return float(above) / float(below) if slash else float(above)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number (1/127.5 is one)") from None
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(_number(part) for part in text.split(","))
+
+
+def _shape(text: str) -> Shape:
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})x([13])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no HEIGHTxWIDTHxCHANNELS (1 or 3 channels)")
+    return int(found[1]), int(found[2]), int(found[3])
