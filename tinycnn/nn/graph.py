@@ -148,6 +148,12 @@ class Graph:
         if extra := sorted(set(weights) - set(self.weight_shapes)):
             raise GraphError(f"weight {extra[0]!r} belongs to no layer")
 
+    def summary(self) -> str:
+        """Return a table of the layers that reads like Keras's, with multiply-adds and bytes."""
+        from tinycnn.nn.summary import summarise
+
+        return summarise(self)
+
     def to_json(self) -> dict[str, Any]:
         """Describe the graph in plain JSON types."""
         return {
