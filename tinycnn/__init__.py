@@ -9,29 +9,31 @@
     result = tinycnn.predict_study("STUDY_DIR", model)  # one verdict on a folder of views
 """
 
-from __future__ import annotations
+import tinycnn.safepath  # isort: split  # before anything that a study folder could hold
 
-import hashlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinycnn.errors import TinycnnError
 
 if TYPE_CHECKING:
     from tinycnn.engine.session import Session
+    from tinycnn.studies.verdict import predict_studies, predict_study
 
 __version__ = "0.1.0"
-__all__ = ["TinycnnError", "__version__", "load"]
+__all__ = ["TinycnnError", "__version__", "load", "predict_studies", "predict_study"]
 
 
 def load(
-    path: str | os.PathLike[str], backend: str | None = None, threads: int | None = None
-) -> Session:
+    path: "str | os.PathLike[str]", backend: str | None = None, threads: int | None = None
+) -> "Session":
     """Read a model file, or a shipped model by name, and make it runnable.
 
     Raises ModelFileError for a file that is not sound, SelfTestError for one that does not compute
     what it says it must. See `tinycnn.engine.session.Session` for ``backend`` and ``threads``.
     """
+    import hashlib
+
     from tinycnn.engine.session import Session
     from tinycnn.nn import modelfile
     from tinycnn.weights import find
@@ -45,3 +47,12 @@ def load(
         path=str(file),
         model_hash=hashlib.sha256(data).hexdigest(),
     )
+
+
+def __getattr__(name: str) -> Any:
+    """Import the studies only when they are asked for: ``tinycnn --version`` needs no NumPy."""
+    if name in ("predict_study", "predict_studies"):
+        from tinycnn.studies import verdict
+
+        return getattr(verdict, name)
+    raise AttributeError(f"module 'tinycnn' has no attribute {name!r}")
