@@ -9,7 +9,8 @@
     result = tinycnn.predict_study("STUDY_DIR", model)  # one verdict on a folder of views
 """
 
-import tinycnn.safepath  # isort: split  # before anything that a study folder could hold
+# Before anything that a study folder could hold:
+import tinycnn.safepath  # noqa: F401, I001  # isort: split
 
 import os
 from typing import TYPE_CHECKING, Any
