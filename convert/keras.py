@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,16 @@ from tinycnn.nn import strictjson
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers.base import Array, Shape
 
-from . import hdf5
 from .archive import read_archive
+from .hdf5 import Group
+from .isolation import read_isolated
 from .keras_config import ModelConfig, parse_model
 from .keras_graph import build_graph
 from .keras_match import match_architecture
 from .keras_weights import collect, is_keras3
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+Hdf5Reader = Callable[[Path | bytes], Group]
 ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -39,36 +41,40 @@ def read(
     path: str | os.PathLike[str],
     architecture: Graph | None = None,
     input_shape: Shape | None = None,
+    read_hdf5: Hdf5Reader = read_isolated,
 ) -> Imported:
     """Read a Keras file; ConversionError, with the file's name, for all that cannot be converted.
 
     ``architecture``: the network that a file of weights alone belongs to.
     ``input_shape``: (H, W, C) where the file leaves it open.
+    ``read_hdf5``: how to read HDF5; the default starts a process of its own for it.
     """
     path = Path(path)
     try:
-        return _read(path, architecture, input_shape)
+        return _read(path, architecture, input_shape, read_hdf5)
     except OSError as error:
         raise ConversionError(f"cannot read {path}: {error.strerror or error}") from error
     except TinycnnError as error:
         raise ConversionError(f"{path}: {error}") from error
 
 
-def _read(path: Path, architecture: Graph | None, shape: Shape | None) -> Imported:
+def _read(
+    path: Path, architecture: Graph | None, shape: Shape | None, read_hdf5: Hdf5Reader
+) -> Imported:
     magic = _magic(path)
     if magic.startswith(ZIP_MAGIC):
         if architecture:
             raise ConversionError("holds its own architecture; leave --architecture away")
         archive = read_archive(path)
         version = _version(archive.metadata)
-        root = hdf5.read(archive.weights)
+        root = read_hdf5(archive.weights)
         return _convert(root, parse_model(archive.config), version, ".keras", shape)
     if magic.startswith(HDF5_MAGIC):
-        return _from_hdf5(hdf5.read(path), architecture, shape)
+        return _from_hdf5(read_hdf5(path), architecture, shape)
     raise ConversionError(_what_it_is(magic))
 
 
-def _from_hdf5(root: hdf5.Group, architecture: Graph | None, shape: Shape | None) -> Imported:
+def _from_hdf5(root: Group, architecture: Graph | None, shape: Shape | None) -> Imported:
     text = root.text("model_config")
     weights = root.groups.get("model_weights", root)
     version = root.text("keras_version") or weights.text("keras_version")
@@ -84,7 +90,7 @@ def _from_hdf5(root: hdf5.Group, architecture: Graph | None, shape: Shape | None
 
 
 def _convert(
-    root: hdf5.Group, model: ModelConfig, version: str | None, suffix: str, shape: Shape | None
+    root: Group, model: ModelConfig, version: str | None, suffix: str, shape: Shape | None
 ) -> Imported:
     if version is None or version.startswith("1."):
         raise ConversionError(
@@ -97,7 +103,7 @@ def _convert(
     return Imported(graph, wanted, model.name, f"Keras {version}, {suffix}")
 
 
-def _weights_only(root: hdf5.Group, architecture: Graph | None, version: str | None) -> Imported:
+def _weights_only(root: Group, architecture: Graph | None, version: str | None) -> Imported:
     if not is_keras3(root) and not root.names("layer_names"):
         raise ConversionError("an HDF5 file, but nothing that Keras saved")
     if architecture is None:
