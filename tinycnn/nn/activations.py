@@ -16,7 +16,6 @@ from tinycnn.nn.layers.base import Array, Shape
 
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
-_erf = np.frompyfunc(math.erf, 1, 1)
 
 
 def linear(x: Array) -> Array:
@@ -139,7 +138,10 @@ def mish(x: Array) -> Array:
 
 def gelu(x: Array) -> Array:
     """X times the normal distribution function of x (Hendrycks and Gimpel 2016)."""
-    return 0.5 * x * (1 + np.asarray(_erf(x / np.float32(math.sqrt(2))), np.float32))
+    z = x / np.float32(math.sqrt(2))
+    # One value after the other: an array of Python objects would take ten times the memory.
+    erf = np.fromiter(map(math.erf, z.flat), np.float32, z.size).reshape(z.shape)
+    return 0.5 * x * (1 + erf)
 
 
 def gelu_tanh(x: Array) -> Array:

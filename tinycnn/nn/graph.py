@@ -13,14 +13,10 @@ import numpy as np
 from tinycnn.errors import GraphError
 from tinycnn.nn.layers import LAYERS
 from tinycnn.nn.layers.base import Array, Layer, Shape, Weights
+from tinycnn.nn.limits import MAX_NODES as MAX_NODES
+from tinycnn.nn.limits import check_name, check_shape, check_sizes
 
 INPUT = "input"
-
-# Limits against hostile files: far above any network of a small computer, far below trouble.
-MAX_NODES = 10_000
-MAX_DIMENSION = 1 << 20
-MAX_ELEMENTS = 1 << 28  # of one tensor: 1 GiB in float32
-MAX_MACS = 1 << 42
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +58,8 @@ class Graph:
             raise GraphError(f"a network has 1 to {MAX_NODES} layers, not {len(self.nodes)}")
         seen, layers = {INPUT}, dict[str, Layer]()
         for node in self.nodes:
+            for name in (node.name, node.layer.name):
+                check_name(name)
             for source in node.inputs:
                 if source not in seen:
                     raise GraphError(f"layer {node.name!r}: its input {source!r} is not above it")
@@ -70,16 +68,26 @@ class Graph:
             if layers.setdefault(node.layer.name, node.layer) != node.layer:
                 raise GraphError(f"layer {node.name!r} shares weights with another configuration")
             seen.add(node.name)
-        if self.macs > MAX_MACS:
-            raise GraphError(f"the network needs {self.macs:.2e} multiply-adds for one image")
+        check_sizes(self)
+
+    @cached_property
+    def done_after(self) -> dict[str, list[str]]:
+        """Node -> the values that nothing after it needs, its own among them if nobody reads it."""
+        last = {INPUT: self.nodes[0].name} | {node.name: node.name for node in self.nodes}
+        last |= {source: node.name for node in self.nodes for source in node.inputs}
+        done: dict[str, list[str]] = {node.name: [] for node in self.nodes}
+        for value, node_name in last.items():
+            if value != self.output:
+                done[node_name].append(value)
+        return done
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
         """Output shape of every node, and of "input"."""
-        shapes = {INPUT: _sane(INPUT, self.input_shape)}
+        shapes = {INPUT: check_shape(INPUT, self.input_shape)}
         for node in self.nodes:
-            arguments = self._arguments(node, shapes)
-            shapes[node.name] = _sane(node.name, node.layer.output_shape(arguments))
+            arguments = self.arguments(node, shapes)
+            shapes[node.name] = check_shape(node.name, node.layer.output_shape(arguments))
         return shapes
 
     @property
@@ -95,13 +103,17 @@ class Graph:
     @cached_property
     def weight_shapes(self) -> dict[str, Shape]:
         """``LAYER/WEIGHT`` -> shape, in the order of the layers."""
-        return {
-            f"{node.layer.name}/{weight}": shape
-            for node in self.nodes
-            for weight, shape in node.layer.weight_shapes(
-                self._arguments(node, self.shapes)
-            ).items()
-        }
+        shapes: dict[str, Shape] = {}
+        for node in self.nodes:
+            wanted = node.layer.weight_shapes(self.arguments(node, self.shapes))
+            for weight, shape in wanted.items():
+                name = f"{node.layer.name}/{weight}"
+                if shapes.setdefault(name, shape) != shape:
+                    raise GraphError(
+                        f"layer {node.name!r} shares weight {name!r} of shape {shapes[name]}, "
+                        f"but its input asks for {shape}"
+                    )
+        return shapes
 
     @property
     def parameters(self) -> int:
@@ -111,31 +123,32 @@ class Graph:
     @cached_property
     def macs(self) -> int:
         """Multiply-adds for one image."""
-        return sum(node.layer.macs(self._arguments(node, self.shapes)) for node in self.nodes)
+        return sum(node.layer.macs(self.arguments(node, self.shapes)) for node in self.nodes)
 
     def forward(
         self, x: Array, weights: Weights, keep: Callable[[str, Array], None] | None = None
     ) -> Array:
-        """Reference result for x (N, H, W, C); ``keep(name, array)`` sees every layer's output."""
+        """Reference result for x (N, H, W, C); ``keep(name, array)`` sees every layer's output.
+
+        Overflow is no error here: infinity and NaN travel on, to be found in the result.
+        """
         if x.ndim < 1 or x.shape[1:] != self.input_shape:
             raise GraphError(f"the network takes (N, {self._spell_input()}), not {x.shape}")
-        last_use = {source: node.name for node in self.nodes for source in node.inputs}
         values: dict[str, Array] = {INPUT: np.asarray(x, np.float32)}
         for node in self.nodes:
-            value = node.layer.forward(
-                self._arguments(node, values), self.node_weights(node, weights)
-            )
+            arguments = self.arguments(node, values)
+            with np.errstate(all="ignore"):
+                value = node.layer.forward(arguments, self.node_weights(node, weights))
             values[node.name] = value
             if keep:
                 keep(node.name, value)
-            for source in set(node.inputs):
-                if last_use[source] == node.name:
-                    del values[source]
+            for name in self.done_after[node.name]:
+                del values[name]
         return values[self.output]
 
     def node_weights(self, node: Node, weights: Weights) -> dict[str, Array]:
         """Pick the weights of one node's layer, by their short names, out of a model's."""
-        names = node.layer.weight_shapes(self._arguments(node, self.shapes))
+        names = node.layer.weight_shapes(self.arguments(node, self.shapes))
         return {name: weights[f"{node.layer.name}/{name}"] for name in names}
 
     def check_weights(self, weights: Weights) -> None:
@@ -174,10 +187,11 @@ class Graph:
         """Inverse of `to_json`; anything that is not a sound network is a GraphError."""
         try:
             return cls(tuple(data["input_shape"]), tuple(_node_from_json(n) for n in data["nodes"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise GraphError(f"not the description of a network: {error!r}") from None
 
-    def _arguments(self, node: Node, values: Mapping[str, Any]) -> Any:
+    def arguments(self, node: Node, values: Mapping[str, Any]) -> Any:
+        """What a node's layer takes of ``values``: one, or a list for a layer that merges."""
         if node.layer.merges:
             return [values[source] for source in node.inputs]
         if len(node.inputs) != 1:
@@ -203,7 +217,7 @@ def from_tensors(inputs: Tensor, outputs: Tensor) -> Graph:
             seen.add(id(tensor))
             stack.append((tensor, True))
             stack.extend((t, False) for t in reversed(tensor.inputs))
-    namer = _Namer(t.layer.name for t in order if t.layer)
+    namer = _Namer(t.layer for t in order if t.layer)
     names, nodes = {id(inputs): INPUT}, []
     for tensor in order:
         assert tensor.layer is not None
@@ -224,16 +238,17 @@ def Sequential(layers: Iterable[Layer], input_shape: Sequence[int]) -> Graph:  #
 class _Namer:
     """Names layers as Keras does: conv2d, conv2d_1, ...; a second call gets a node name only."""
 
-    def __init__(self, taken: Iterable[str]) -> None:
-        self.taken = {INPUT, *taken}
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        distinct = {id(layer): layer for layer in layers}
+        self.taken = {INPUT, *(layer.name for layer in distinct.values())}
         self.layers: dict[int, Layer] = {}
+        for key, layer in distinct.items():  # before the nodes: layers come first to a name
+            name = layer.name or self.fresh(_snake(type(layer).__name__))
+            self.layers[key] = replace(layer, name=name)
         self.used: set[str] = set()
 
     def __call__(self, layer: Layer) -> tuple[Layer, str]:
-        named = self.layers.get(id(layer))
-        if named is None:
-            name = layer.name or self.fresh(_snake(type(layer).__name__))
-            named = self.layers[id(layer)] = replace(layer, name=name)
+        named = self.layers[id(layer)]
         node = named.name if named.name not in self.used else self.fresh(named.name)
         self.used.add(node)
         return named, node
@@ -263,11 +278,3 @@ def _node_from_json(data: Mapping[str, Any]) -> Node:
     if not isinstance(name, str) or not all(isinstance(i, str) for i in inputs):
         raise GraphError(f"layer {name!r}: names must be strings")
     return Node(name, kind.from_config(data["config"]), tuple(inputs))
-
-
-def _sane(name: str, shape: Shape) -> Shape:
-    if not shape or any(type(d) is not int or not 1 <= d <= MAX_DIMENSION for d in shape):
-        raise GraphError(f"layer {name!r}: shape {shape} is empty or too large")
-    if prod(shape) > MAX_ELEMENTS:
-        raise GraphError(f"layer {name!r}: shape {shape} has over {MAX_ELEMENTS} elements")
-    return shape

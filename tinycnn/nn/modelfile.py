@@ -8,8 +8,10 @@ reader accepts duplicate keys, unknown fields and gaps (seen with version 0.8.0)
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
@@ -26,8 +28,10 @@ from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.selftest import SelfTest
 
 FORMAT = "tinycnn-model/1"
-MAX_FILE = 2 << 30
-MAX_HEADER = 16 << 20
+MAX_FILE = 1 << 30  # VGG19, the largest of its time, has 0.55 GB
+MAX_HEADER = 4 << 20  # Python's objects take up to 25 times the memory of their JSON
+MAX_MESSAGE = 500
+KERAS = (b"\x89HDF\r\n\x1a\n", b"PK\x03\x04")  # how .h5 and .keras files begin
 ITEM_SIZES = {"F32": 4, "F16": 2}
 
 T = TypeVar("T")
@@ -42,10 +46,12 @@ def save(model: Model, path: str | os.PathLike[str], dtype: str = "float32") -> 
 
     if dtype not in ("float32", "float16"):
         raise ModelFileError(f"weights are stored as float32 or float16, not {dtype}")
-    tensors = {k: np.ascontiguousarray(v, dtype) for k, v in model.weights.items()}
+    with np.errstate(over="ignore"):  # what overflows is infinite, and refused by name
+        tensors = {k: np.ascontiguousarray(v, dtype) for k, v in model.weights.items()}
     for name, value in tensors.items():
         _need_finite(name, value)
-    data = to_bytes(tensors, {"tinycnn": json.dumps(to_json(model), allow_nan=False)})
+    text = json.dumps(to_json(model), allow_nan=False)
+    data = to_bytes(tensors, {"tinycnn": text, "sha256": _digest(text, tensors)})
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -75,10 +81,14 @@ def parse(data: bytes, path: Path) -> Model:
     """Make a model of a file's bytes; see `load`."""
     try:
         header, start = _header(data)
-        metadata = _metadata(header)
-        return from_json(metadata, _weights(data, header, start), path.stem)
+        metadata, text, digest = _metadata(header)
+        weights = _weights(data, header, start)
+        # Who edits a file by hand may leave the digest out; the self-test is replayed all the same.
+        if digest is not None and digest != _digest(text, _stored(data, header, start)):
+            raise ModelFileError("damaged: the weights or metadata are not those that were written")
+        return from_json(metadata, weights, path.stem)
     except (ModelFileError, GraphError) as error:
-        raise ModelFileError(f"{path}: {error}") from None
+        raise ModelFileError(f"{path}: {error}"[: len(str(path)) + MAX_MESSAGE]) from None
 
 
 def to_json(model: Model) -> dict[str, Any]:
@@ -105,14 +115,16 @@ def from_json(data: Any, weights: Weights, name: str) -> Model:
     if not has_type(labels, tuple[str, ...]):
         raise ModelFileError("labels must be a list of strings")
     test = data.get("self_test")
+    graph = Graph.from_json(data.get("graph", {}))
+    _need_classifier(graph)
     return Model(
-        graph=Graph.from_json(data.get("graph", {})),
+        graph=graph,
         weights=weights,
         preprocessing=_record(Preprocessing, data.get("preprocessing", {})),
         labels=labels,
         decision=_record(Decision, data.get("decision", {})),
         provenance=_provenance(data.get("provenance", {})),
-        self_test=None if test is None else _self_test(test),
+        self_test=None if test is None else _self_test(test, graph),
         name=name,
     )
 
@@ -125,10 +137,18 @@ def _provenance(data: Any) -> Provenance:
     return _record(Provenance, {**data, "accuracy": figures})
 
 
-def _self_test(data: Any) -> SelfTest:
+def _need_classifier(graph: Graph) -> None:
+    if len(graph.input_shape) != 3 or len(graph.output_shape) != 1:
+        shapes = f"from {graph.input_shape} to {graph.output_shape}"
+        raise ModelFileError(f"a network {shapes} does not classify pictures (H, W, C)")
+
+
+def _self_test(data: Any, graph: Graph) -> SelfTest:
     test = _record(SelfTest, data)
     if not all(has_type(v, tuple[float, ...]) for v in (test.expected, *test.probes.values())):
         raise ModelFileError("self_test: values must be numbers")
+    if unknown := sorted(set(test.probes) - set(graph.shapes)):
+        raise ModelFileError(f"self_test: there is no layer {unknown[0]!r}")
     if not 0 <= test.seed < 1 << 32:
         raise ModelFileError("self_test: the seed must lie in [0, 2^32)")
     return test
@@ -156,22 +176,38 @@ def _record(kind: type[T], data: Any) -> T:
 
 
 def read(path: Path) -> bytes:
-    """Read a file's bytes, up to the limit."""
+    """Read a file's bytes, if it is a file of ours by its first bytes and not too large."""
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > MAX_FILE:
-                raise ModelFileError(f"{path}: {size} bytes; a model file has at most {MAX_FILE}")
-            return file.read(MAX_FILE)
+        # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ModelFileError(f"cannot read {path}: not a regular file")
+            if status.st_size > MAX_FILE:
+                raise ModelFileError(f"{path}: {status.st_size} bytes; at most {MAX_FILE} are read")
+            head = file.read(9)
+            _header_size(head, status.st_size, path)
+            return head + file.read(MAX_FILE)
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:  # a path with a null character
+        raise ModelFileError(f"cannot read {str(path)!r}: {error}") from error
+
+
+def _header_size(head: bytes, length: int, path: object = "MODEL") -> int:
+    """Size of the header of a file of ``length`` bytes that begins with ``head``."""
+    if head.startswith(KERAS):
+        raise ModelFileError(f"{path}: a Keras file; make a model of it: tinycnn convert {path}")
+    size = int.from_bytes(head[:8], "little")
+    if not 2 <= size <= min(MAX_HEADER, length - 8) or head[8:9] != b"{":
+        raise ModelFileError(f"{path}: no model file, or cut off; tinycnn convert makes them")
+    return size
 
 
 def _header(data: bytes) -> tuple[dict[str, Any], int]:
     """Parse the header strictly: (entries, where the weights begin)."""
-    size = int.from_bytes(data[:8], "little") if len(data) >= 8 else -1
-    if not 2 <= size <= min(MAX_HEADER, len(data) - 8) or data[8:9] != b"{":
-        raise ModelFileError("not a safetensors file; a Keras file needs: tinycnn convert")
+    size = _header_size(data[:9], len(data))
     try:
         header = strictjson.loads(data[8 : 8 + size], MAX_HEADER)
     except ValueError as error:
@@ -181,14 +217,27 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
     return header, 8 + size
 
 
-def _metadata(header: dict[str, Any]) -> Any:
-    """Take our JSON out of the header's metadata."""
+def _metadata(header: dict[str, Any]) -> tuple[Any, str, str | None]:
+    """Take our JSON out of the header's metadata: (parsed, as it stands, the file's digest)."""
     try:
-        return strictjson.loads(header.pop("__metadata__")["tinycnn"])
+        metadata = dict(header.pop("__metadata__"))
+        text, digest = metadata.pop("tinycnn"), metadata.pop("sha256", None)
+        if metadata:
+            raise ValueError(f"unknown entry {min(metadata)!r}")
+        return strictjson.loads(text, MAX_HEADER), text, digest
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"safetensors, but not a tinycnn model ({error}); make one with tinycnn convert"
         ) from None
+
+
+def _digest(text: str, tensors: Mapping[str, Any]) -> str:
+    """SHA-256 of all that a file says: finds damage, but not intent."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name])
+    return digest.hexdigest()
 
 
 def _weights(data: bytes, header: dict[str, Any], start: int) -> dict[str, Array]:
@@ -208,6 +257,12 @@ def _weights(data: bytes, header: dict[str, Any], start: int) -> dict[str, Array
     for name, value in tensors.items():
         _need_finite(name, value)
     return {name: np.asarray(value, np.float32) for name, value in tensors.items()}
+
+
+def _stored(data: bytes, header: dict[str, Any], start: int) -> dict[str, memoryview]:
+    """Every weight's bytes."""
+    view = memoryview(data)[start:]
+    return {name: view[slice(*entry["data_offsets"])] for name, entry in header.items()}
 
 
 def _offset(item: tuple[str, Any]) -> int:

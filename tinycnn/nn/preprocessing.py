@@ -56,6 +56,8 @@ class Preprocessing:
         numbers = [self.scale, *np.atleast_1d(self.offset), *self.mean, *self.std]
         if not all(np.isfinite(numbers)):
             raise ModelFileError("preprocessing: scale, offset, mean and std must be finite")
+        if any(value < 0 for value in self.std):
+            raise ModelFileError(f"preprocessing: std must not be negative: {self.std}")
 
     @property
     def channels(self) -> int:

@@ -57,6 +57,8 @@ def record(graph: Graph, weights: Weights, preprocessing: Preprocessing, seed: i
     def keep(name: str, value: Array) -> None:
         if name in wanted:
             probes[name] = _sample(value)
+            if not np.isfinite(probes[name]).all():
+                raise SelfTestError(f"layer {name!r} gives NaN or infinity for an image-like input")
 
     x = image_like(graph.input_shape, seed, preprocessing)
     expected = graph.forward(x, weights, keep)

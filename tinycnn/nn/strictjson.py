@@ -6,21 +6,26 @@ import json
 from typing import Any, NoReturn
 
 MAX_DEPTH = 64
+MAX_INTEGER = 1 << 63  # what NumPy and the kernels can hold
 
 
 def loads(text: str | bytes, max_bytes: int = 16 << 20) -> Any:
-    """Parse JSON; ValueError for duplicate keys, NaN, infinity, depth or size beyond the limits."""
+    """Parse JSON; ValueError for duplicate keys, NaN, infinity, and what is beyond the limits."""
     if len(text) > max_bytes:
         raise ValueError(f"JSON of {len(text)} bytes; at most {max_bytes} are read")
     if isinstance(text, bytes):
         text = text.decode("utf-8")  # UnicodeDecodeError is a ValueError
     try:
         value = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_refuse,
+            parse_float=_finite,
+            parse_int=_integer,
         )
     except RecursionError:
         raise ValueError("JSON is nested too deeply") from None
-    _check_depth(value)
+    _check_tree(value)
     return value
 
 
@@ -42,9 +47,17 @@ def _finite(text: str) -> float:
     return value
 
 
-def _check_depth(value: Any) -> None:
+def _integer(text: str) -> int:
+    if len(text) > 20 or not -MAX_INTEGER <= int(text) < MAX_INTEGER:
+        raise ValueError(f"JSON has the number {text[:20]}, too large for an integer")
+    return int(text)
+
+
+def _check_tree(value: Any) -> None:
+    """Refuse depth, and text that cannot be written out again (half a surrogate pair)."""
     level = [value]
     for _ in range(MAX_DEPTH):
+        _check_text(level)
         level = [
             child
             for item in level
@@ -54,3 +67,10 @@ def _check_depth(value: Any) -> None:
         if not level:
             return
     raise ValueError(f"JSON is nested deeper than {MAX_DEPTH}")
+
+
+def _check_text(level: list[Any]) -> None:
+    for item in level:
+        for text in item if isinstance(item, dict) else (item,):
+            if isinstance(text, str):
+                text.encode()  # UnicodeEncodeError is a ValueError

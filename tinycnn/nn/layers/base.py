@@ -25,6 +25,10 @@ Shape = tuple[int, ...]
 Pair = tuple[int, int]
 Weights = Mapping[str, Array]
 
+MAX_OPTION = 1 << 20  # of sizes, strides, dilation...: products of a few still fit into 64 bits
+MAX_FLOAT = 3.4028234e38  # float32
+MAX_MESSAGE = 500
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -63,6 +67,14 @@ class Layer:
         """Multiply-adds for one input of ``shape``; 0 where they do not count."""
         return 0
 
+    def steps(self, *args: Any) -> int:
+        """Work for one input of ``shape``, multiply-adds or not: limited against hostile files."""
+        return self.macs(*args)
+
+    def working_shapes(self, *args: Any) -> list[Shape]:
+        """What is made on the way for an input ``shape``, besides the output: limited as well."""
+        return []
+
     def config(self) -> dict[str, Any]:
         """Configure the same layer again: ``type(layer)(**layer.config())``, JSON-able."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
@@ -91,7 +103,7 @@ class Layer:
     def fail(self, message: str) -> typing.NoReturn:
         """Raise a GraphError that names this layer."""
         name = f" {self.name!r}" if isinstance(self.name, str) and self.name else ""
-        raise GraphError(f"{type(self).__name__}{name}: {message}")
+        raise GraphError(f"{type(self).__name__}{name}: {message}"[:MAX_MESSAGE])
 
     def need_rank(self, shape: Shape, rank: int = 3) -> None:
         """Fail unless ``shape`` has ``rank`` dimensions (3: height, width, channels)."""
@@ -104,11 +116,13 @@ class Layer:
             object.__setattr__(self, key, value)
 
     def need_positive(self, *names: str) -> None:
-        """Fail unless every named field (an int or a tuple of ints) is 1 or more."""
+        """Fail unless every named field (an int or a tuple of ints) is 1 or more, and sane."""
         for name in names:
             value = getattr(self, name)
-            if any(v < 1 for v in (value if isinstance(value, tuple) else (value,))):
-                self.fail(f"{name} must be 1 or more, not {value}")
+            if any(
+                not 1 <= v <= MAX_OPTION for v in (value if isinstance(value, tuple) else (value,))
+            ):
+                self.fail(f"{name} must lie in 1..{MAX_OPTION}, not {value}")
 
 
 def pair(value: Any) -> Any:
@@ -122,7 +136,10 @@ def tupled(value: Any) -> Any:
 
 
 def has_type(value: Any, hint: Any) -> bool:
-    """Whether ``value`` is what the annotation ``hint`` says; True is no int, NaN no float."""
+    """Whether ``value`` is what the annotation ``hint`` says; True is no int.
+
+    A float is a number that float32 can hold: no NaN, no infinity.
+    """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(has_type(value, a) for a in args)
@@ -134,7 +151,8 @@ def has_type(value: Any, hint: Any) -> bool:
         kinds = args[:1] * len(value) if args[1:] == (...,) else args
         return len(kinds) == len(value) and all(map(has_type, value, kinds))
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and -MAX_FLOAT <= value <= MAX_FLOAT  # NaN is not
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)

@@ -69,6 +69,11 @@ class Window(Activated):
         )
         return rows, columns
 
+    def working_shapes(self, shape: Shape) -> list[Shape]:
+        """Return the padded input."""
+        (top, bottom), (left, right) = self.pads(shape)
+        return [(shape[0] + top + bottom, shape[1] + left + right, *shape[2:])]
+
     def taps(self, x: Array) -> list[tuple[int, int, Array]]:
         """(ky, kx, the part of x (N, Ho, Wo, C) that this tap of the kernel sees)."""
         rows, columns = self.window_shape(x.shape[1:])
@@ -221,6 +226,10 @@ class SeparableConv2D(Window):
         each = prod(shapes["depthwise_kernel"]) + prod(shapes["pointwise_kernel"])
         return prod(self.window_shape(shape)) * each
 
+    def working_shapes(self, shape: Shape) -> list[Shape]:  # noqa: D102
+        inner = shape[2] * self.depth_multiplier
+        return [*super().working_shapes(shape), (*self.window_shape(shape), inner)]
+
     def depthwise_layer(self) -> DepthwiseConv2D:
         """Return the first half as a layer of its own."""
         return DepthwiseConv2D(
@@ -294,13 +303,21 @@ class Conv2DTranspose(Window):
     def macs(self, shape: Shape) -> int:  # noqa: D102
         return shape[0] * shape[1] * prod(self.weight_shapes(shape)["kernel"])
 
+    def working_shapes(self, shape: Shape) -> list[Shape]:
+        """Return the output before padding 'same' cuts it."""
+        rows, columns = (
+            max((size - 1) * s + (k - 1) * d + 1, cut + length)
+            for size, cut, length, (k, s, d) in zip(
+                shape, self.cuts(shape), self.lengths(shape), self.geometry(), strict=False
+            )
+        )
+        return [(rows, columns, self.filters)]
+
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
-        n, height, width, _ = x.shape
+        _, height, width, _ = x.shape
         (kh, sh, dh), (kw, sw, dw) = self.geometry()
         (rows, columns), (top, left) = self.lengths(x.shape[1:]), self.cuts(x.shape[1:])
-        full_rows = max((height - 1) * sh + (kh - 1) * dh + 1, top + rows)
-        full_columns = max((width - 1) * sw + (kw - 1) * dw + 1, left + columns)
-        full = np.zeros((n, full_rows, full_columns, self.filters), np.float32)
+        full = np.zeros((len(x), *self.working_shapes(x.shape[1:])[0]), np.float32)
         for ky in range(kh):
             for kx in range(kw):
                 r = slice(ky * dh, ky * dh + (height - 1) * sh + 1, sh)

@@ -101,7 +101,11 @@ class Concatenate(Layer):
         if not shapes:
             self.fail("needs inputs")
         axis = self.dimension(shapes[0])
-        if len({(*s[:axis], *s[axis + 1 :]) for s in shapes}) > 1:
+        ranks, others = (
+            {len(s) for s in shapes},
+            {(*s[:axis], *s[axis + 1 :]) for s in shapes},
+        )
+        if len(ranks) > 1 or len(others) > 1:
             self.fail(f"inputs {list(shapes)} differ outside axis {self.axis}")
         return (*shapes[0][:axis], sum(s[axis] for s in shapes), *shapes[0][axis + 1 :])
 

@@ -64,6 +64,12 @@ class LayerNormalization(Layer):
     center: bool = True
     scale: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse a negative epsilon."""
+        super().__post_init__()
+        if self.epsilon < 0:
+            self.fail(f"epsilon must not be negative: {self.epsilon}")
+
     def dimensions(self, shape: Shape) -> Shape:
         """Return the trailing part of ``shape`` that is normalised."""
         axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)

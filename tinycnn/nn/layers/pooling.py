@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -49,6 +50,15 @@ class Pooling2D(Layer):
         if rows < 1 or columns < 1:
             self.fail(f"the window {self.pool_size} is larger than the input {shape}")
         return rows, columns, shape[2]
+
+    def working_shapes(self, shape: Shape) -> list[Shape]:
+        """Return the padded input."""
+        (top, bottom), (left, right) = self.pads(shape)
+        return [(shape[0] + top + bottom, shape[1] + left + right, shape[2])]
+
+    def steps(self, shape: Shape) -> int:
+        """Cells of all windows."""
+        return prod(self.output_shape(shape)) * prod(k for k, _ in self.geometry())
 
     def windows(self, x: Array, fill: float) -> Array:
         """All windows of x (N, H, W, C): (N, Ho, Wo, C, kh, kw), with ``fill`` outside."""

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinycnn.nn.layers.base import Array, Layer, Pair, Shape, Weights, pair
+from tinycnn.nn.layers.base import MAX_OPTION, Array, Layer, Pair, Shape, Weights, pair
+
+MAX_MATRIX = 1 << 22  # 2048 pixels become 2048 others
 
 Sides = tuple[Pair, Pair]
 Resample = Literal[
@@ -32,8 +34,8 @@ class ZeroPadding2D(Layer):
         """Spell out the short forms."""
         self.set(padding=_sides(self.padding))
         super().__post_init__()
-        if min(min(side) for side in self.sides) < 0:
-            self.fail(f"padding must not be negative: {self.padding}")
+        if not all(0 <= n <= MAX_OPTION for side in self.sides for n in side):
+            self.fail(f"padding must lie in 0..{MAX_OPTION}: {self.padding}")
 
     @property
     def sides(self) -> Sides:
@@ -59,8 +61,8 @@ class Cropping2D(Layer):
         """Spell out the short forms."""
         self.set(cropping=_sides(self.cropping))
         super().__post_init__()
-        if min(min(side) for side in self.sides) < 0:
-            self.fail(f"cropping must not be negative: {self.cropping}")
+        if not all(0 <= n <= MAX_OPTION for side in self.sides for n in side):
+            self.fail(f"cropping must lie in 0..{MAX_OPTION}: {self.cropping}")
 
     @property
     def sides(self) -> Sides:
@@ -81,8 +83,27 @@ class Cropping2D(Layer):
         return x[:, top : top + rows, left : left + columns]
 
 
+class Resampled(Layer):
+    """What the layers share that resize by ``interpolation``."""
+
+    interpolation: Resample  # the subclasses' field, so that it comes in Keras's order
+
+    def working_shapes(self, shape: Shape) -> list[Shape]:
+        """Return the picture between the two passes; fail if the matrices would be too large."""
+        target = self.output_shape(shape)
+        pairs = zip(shape[:2], target[:2], strict=True)
+        if self.interpolation != "nearest" and any(a * b > MAX_MATRIX for a, b in pairs):
+            self.fail(f"{shape[:2]} cannot become {target[:2]}: the matrix would be too large")
+        return [(target[0], *shape[1:])]
+
+    def steps(self, shape: Shape) -> int:
+        """Multiply-adds of the two matrix products."""
+        rows, columns, channels = self.output_shape(shape)
+        return int(rows * shape[1] * channels * (shape[0] + columns))
+
+
 @dataclass(frozen=True)
-class UpSampling2D(Layer):
+class UpSampling2D(Resampled):
     """Every pixel ``size`` times, or what lies between pixels by ``interpolation``."""
 
     size: int | Pair = (2, 2)
@@ -104,7 +125,7 @@ class UpSampling2D(Layer):
 
 
 @dataclass(frozen=True)
-class Resizing(Layer):
+class Resizing(Resampled):
     """The picture at ``height`` x ``width``, as ``tf.image.resize`` without antialiasing."""
 
     height: int

@@ -1,0 +1,75 @@
+"""How large a network may be: far above any for a small computer, far below trouble.
+
+A model file of 300 bytes can ask for any amount of memory. So every size that follows from one is
+checked here, before anything of that size is allocated.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from tinycnn.errors import GraphError
+from tinycnn.nn.layers.base import Shape
+
+if TYPE_CHECKING:
+    from tinycnn.nn.graph import Graph
+
+MAX_NODES = 4_000  # NASNetLarge has 1,041
+MAX_NAME = 512
+MAX_RANK = 8
+MAX_DIMENSION = 1 << 20
+MAX_INPUT = 1 << 23  # values: 2896 x 2896, or 1672 x 1672 x 3
+MAX_ELEMENTS = 1 << 26  # of one tensor: 256 MiB in float32
+MAX_LIVE = 1 << 28  # of all tensors that are needed at one time
+MAX_TOTAL = 1 << 32  # of all tensors, one after the other
+MAX_PARAMETERS = 1 << 29
+MAX_STEPS = 1 << 40  # EfficientNetB7 takes 37e9 multiply-adds
+
+
+def check_name(name: str) -> None:
+    """GraphError unless ``name`` can name a layer, in messages too."""
+    # ":" is for the values that the engine adds between layers.
+    if len(name) > MAX_NAME or ":" in name or not name.isprintable():
+        raise GraphError(f"layer {name[:MAX_NAME]!r}: not a name for a layer")
+
+
+def check_shape(name: str, shape: Shape) -> Shape:
+    """Return ``shape``; GraphError if it is empty or too large."""
+    if not 1 <= len(shape) <= MAX_RANK:
+        raise GraphError(f"layer {name!r}: {len(shape)} dimensions; 1 to {MAX_RANK} are possible")
+    if any(type(d) is not int or not 1 <= d <= MAX_DIMENSION for d in shape):
+        raise GraphError(f"layer {name!r}: shape {shape} is empty or too large")
+    if prod(shape) > MAX_ELEMENTS:
+        raise GraphError(f"layer {name!r}: shape {shape} has over {MAX_ELEMENTS} elements")
+    return shape
+
+
+def check_sizes(graph: Graph) -> None:
+    """GraphError if the network, whose shapes are sound one by one, is too large as a whole."""
+    shapes, steps = graph.shapes, 0  # each is checked on the way
+    if prod(graph.input_shape) > MAX_INPUT:
+        raise GraphError(f"input {graph.input_shape} has over {MAX_INPUT} values")
+    for node in graph.nodes:
+        arguments = graph.arguments(node, shapes)
+        for shape in node.layer.working_shapes(arguments):
+            check_shape(node.name, shape)
+        steps += node.layer.steps(arguments)
+    for what, size, limit in (
+        ("multiply-adds", steps, MAX_STEPS),
+        ("parameters", graph.parameters, MAX_PARAMETERS),
+        ("values", sum(map(prod, shapes.values())), MAX_TOTAL),
+        ("values at one time", _most_live(graph), MAX_LIVE),
+    ):
+        if size > limit:
+            raise GraphError(f"the network needs {size:.2e} {what}; at most {limit:.2e}")
+
+
+def _most_live(graph: Graph) -> int:
+    """Largest number of values that `Graph.forward` keeps at one time."""
+    live = most = prod(graph.input_shape)
+    for node in graph.nodes:
+        live += prod(graph.shapes[node.name])
+        most = max(most, live)
+        live -= sum(prod(graph.shapes[name]) for name in graph.done_after[node.name])
+    return most
