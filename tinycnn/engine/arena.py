@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from tinycnn.errors import BackendError
 
 ALIGNMENT = 64  # a cache line, and the widest vector
-MAX_BYTES = 4 << 30
+MAX_BYTES = 1 << 30
+MAX_CONSTANTS = 3 << 30  # weights (2 GiB at most, see nn.limits) and tables made of options
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ def place(lifetimes: Mapping[str, Lifetime]) -> tuple[dict[str, int], int]:
         offsets[name] = _smallest_gap(busy, aligned(wanted.size))
     total = max((offsets[n] + aligned(lifetimes[n].size) for n in offsets), default=0)
     if total > MAX_BYTES:
-        raise BackendError(f"the network needs {total >> 20} MB for one image; at most 4096 MB")
+        needed, limit = total >> 20, MAX_BYTES >> 20
+        raise BackendError(f"the network needs {needed} MB for one image; at most {limit} MB")
     return offsets, total
 
 

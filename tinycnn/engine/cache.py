@@ -13,16 +13,20 @@ import hashlib
 import logging
 import os
 import stat
+import threading
 from pathlib import Path
 
 log = logging.getLogger("tinycnn")
 
 
 def directory() -> Path:
-    """Where code is kept: TINYCNN_CACHE, else the user's cache directory."""
+    """Where code is kept: TINYCNN_CACHE, else the user's cache directory; OSError without one."""
     if chosen := os.environ.get("TINYCNN_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinycnn"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinycnn"
+    except RuntimeError as error:  # a user without an account, as in some containers
+        raise FileNotFoundError("this user has no home directory") from error
 
 
 def key(*parts: str) -> str:
@@ -53,8 +57,9 @@ def load(name: str) -> bytes | None:
 
 def store(name: str, content: bytes) -> None:
     """Keep ``content``; where that is impossible, say so in one line and go on."""
-    temporary = directory() / f".{name}.{os.getpid()}"
+    temporary = None
     try:
+        temporary = directory() / f".{name}.{os.getpid()}.{threading.get_ident()}"
         directory().mkdir(mode=0o700, parents=True, exist_ok=True)
         _secure(directory())
         temporary.write_bytes(content + hashlib.sha256(content).digest())
@@ -62,7 +67,8 @@ def store(name: str, content: bytes) -> None:
     except OSError as error:
         log.warning("compiled kernels are not kept (%s); set TINYCNN_CACHE to a folder", error)
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            if temporary:
+                temporary.unlink(missing_ok=True)
 
 
 def _secure(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.engine import ops
+from tinycnn.engine.arena import MAX_CONSTANTS
 from tinycnn.engine.ops import Clip, Net, Op
 from tinycnn.errors import BackendError
 from tinycnn.nn import layers as nn
@@ -91,6 +92,7 @@ PARAMETERS = {
 def lower_graph(graph: Graph, weights: Weights) -> Net:
     """Turn a graph and its weights into operations."""
     result: list[Op] = []
+    size, counted = 0, set[int]()
     for node in graph.nodes:
         shapes = [graph.shapes[name] for name in node.inputs]
         source = shapes if node.layer.merges else shapes[0]
@@ -100,7 +102,16 @@ def lower_graph(graph: Graph, weights: Weights) -> Net:
             lowering.add(ops.View, graph.shapes[node.name])
         lowering.ops[-1] = replace(lowering.ops[-1], output=node.name)
         result += lowering.ops
+        for array in _constants(lowering.ops):
+            size += 0 if id(array) in counted else array.nbytes
+            counted.add(id(array))
+        if size > MAX_CONSTANTS:
+            raise BackendError(f"weights and tables take over {MAX_CONSTANTS >> 20} MB; use numpy")
     return Net(graph.input_shape, tuple(result))
+
+
+def _constants(made: Sequence[Op]) -> list[Any]:
+    return [v for op in made for v in vars(op).values() if isinstance(v, np.ndarray)]
 
 
 @singledispatch

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinycnn.engine import ops
-from tinycnn.engine.arena import ALIGNMENT, Lifetime, aligned, place
+from tinycnn.engine.arena import ALIGNMENT, MAX_CONSTANTS, Lifetime, aligned, place
 from tinycnn.engine.kernels import instructions
 from tinycnn.engine.kernels.instructions import WIDTH, encode
 from tinycnn.engine.ops import Net, Op
@@ -55,6 +55,8 @@ class Constants:
             self.offsets[id(array)] = self.size
             self.arrays.append(array)  # kept alive: an id is unique only among the living
             self.size += aligned(array.nbytes)
+            if self.size > MAX_CONSTANTS:
+                raise BackendError(f"constants take over {MAX_CONSTANTS >> 20} MB; use numpy")
         return self.offsets[id(array)]
 
     def packed(self) -> npt.NDArray[np.uint8]:
@@ -100,6 +102,8 @@ def _roots(net: Net) -> dict[str, str]:
     """Value -> the value whose memory it shares: views have none of their own."""
     roots: dict[str, str] = {INPUT: INPUT}
     for op in net.ops:
+        if op.output in roots:  # two sizes for one place: the larger would run over
+            raise BackendError(f"two operations write {op.output!r}")
         roots[op.output] = roots[op.inputs[0]] if isinstance(op, ops.View) else op.output
     return roots
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,13 +42,19 @@ class Execution:
     def __init__(self, program: Program, interpreter: Interpreter, threads: int) -> None:
         self.program, self.interpreter, self.threads = program, interpreter, threads
         self.arena = aligned_bytes(program.arena_bytes)
+        self.result: Array = view(self.arena, program.output_offset, program.output_shape)
+        self._start_threads()
+
+    def _start_threads(self) -> None:
+        self.process = os.getpid()
         self.state = np.zeros(16, np.int64)
         self.lock = threading.Lock()  # one arena: one image at a time
-        self.pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
-        self.result: Array = view(self.arena, program.output_offset, program.output_shape)
+        self.pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
 
     def run(self, batch: Array) -> Array:
         """Scores (N, classes) for a batch (N, H, W, C), both float32, C-contiguous."""
+        if self.process != os.getpid():  # a fork leaves the threads behind: nobody would come
+            self._start_threads()
         scores = np.empty((len(batch), *self.program.output_shape), np.float32)
         with self.lock:
             for i, image in enumerate(batch):

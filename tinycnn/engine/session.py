@@ -14,6 +14,7 @@ from tinycnn.nn.selftest import replay
 
 Backend = Literal["numpy", "numba"]
 BACKENDS: tuple[Backend, ...] = ("numba", "numpy")  # in order of preference
+MAX_THREADS = 256
 
 
 class Runner(Protocol):
@@ -41,9 +42,9 @@ class Session:
         model_hash: str = "",
     ) -> None:
         self.model, self.path, self.model_hash = model, path, model_hash
-        self.threads = threads if threads is not None else available_cores()
-        if self.threads < 1:
-            raise UsageError(f"threads must be 1 or more, not {threads}")
+        self.threads = threads if threads is not None else min(available_cores(), MAX_THREADS)
+        if not isinstance(self.threads, int) or not 1 <= self.threads <= MAX_THREADS:
+            raise UsageError(f"threads must be a number in 1..{MAX_THREADS}, not {threads!r}")
         self.backend, self._runner = _start(model, backend, self.threads)
         if model.self_test:
             replay(
@@ -52,7 +53,11 @@ class Session:
 
     def predict(self, batch: Array) -> Array:
         """Scores (N, classes) float32 for preprocessed images (N, H, W, C)."""
-        x = np.ascontiguousarray(batch, np.float32)
+        try:
+            with np.errstate(over="ignore"):  # infinity comes out as NaN, which is not hidden
+                x = np.ascontiguousarray(batch, np.float32)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"a batch is an array of numbers: {error}") from None
         if x.shape[1:] != self.model.input_shape:
             shape = ", ".join(map(str, self.model.input_shape))
             raise UsageError(f"the network takes a batch (N, {shape}), not {x.shape}")
@@ -96,7 +101,8 @@ def _compile(model: Model, threads: int) -> Runner:
     from tinycnn.engine.program import Execution
     from tinycnn.engine.rewrites import rewrite
 
-    net = rewrite(lower_graph(model.graph, model.weights))
+    with np.errstate(all="ignore"):  # as in Graph.forward
+        net = rewrite(lower_graph(model.graph, model.weights))
     return Execution(plan(net, threads), native.load(), threads)
 
 
