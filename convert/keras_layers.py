@@ -127,7 +127,7 @@ def _reason(layer: LayerConfig) -> str:
         return "recurrent layers cannot be converted; tinycnn runs image classifiers"
     if is_operation(layer):
         return "an operation of TensorFlow or Keras that tinycnn has no layer for"
-    return f"tinycnn has no such layer; it has {', '.join(sorted(RULES))}"
+    return f"tinycnn has no such layer; it has {', '.join(sorted(nn.LAYERS))}"
 
 
 def _on_channels(config: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
