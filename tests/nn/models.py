@@ -32,7 +32,8 @@ def small() -> Model:
     graph = Sequential(layers, (4, 4, 1))
     weights, preprocessing = weights_for(graph), Preprocessing("grayscale", scale=1 / 255)
     test = record(graph, weights, preprocessing)
-    return Model(graph, weights, preprocessing, self_test=test, name="m")
+    labels = ("normal", "abnormal")
+    return Model(graph, weights, preprocessing, labels, self_test=test, name="m")
 
 
 def every_layer() -> Model:
@@ -47,7 +48,7 @@ def every_layer() -> Model:
         graph,
         weights,
         preprocessing,
-        labels=("normal", "abnormal", "straße"),
+        labels=("normal", "abnormal", "weiß nicht"),
         decision=Decision("any", 0.25, 1),
         provenance=Provenance(
             "drawings", True, "here", "Apache-2.0", "a note", "unseen drawings",
@@ -65,7 +66,7 @@ def _every_layer() -> Graph:
         nn.Conv2D(6, 3, (2, 1), groups=3, padding="same"), nn.BatchNormalization(),
         nn.DepthwiseConv2D(3, depth_multiplier=2), nn.LeakyReLU(), nn.LayerNormalization((2, 3)),
         nn.SeparableConv2D(4, 2, use_bias=False), nn.PReLU((1, 2)), nn.ELU(0.5),
-        nn.Conv2DTranspose(4, 3, 2, output_padding=1), nn.ReLU(6.0), nn.Cropping2D(((1, 0), (0, 1))),
+        nn.Conv2DTranspose(4, 3, 2, output_padding=1), nn.ReLU(6.0), nn.Cropping2D((1, 1)),
         nn.UpSampling2D(2, "bilinear"), nn.MaxPooling2D(), nn.AveragePooling2D(2, 1, "same"),
         nn.Resizing(5, 4), nn.Permute((2, 1, 3)), nn.Activation("tanh"), nn.Softmax(),
         nn.Dropout(0.1), nn.SpatialDropout2D(), nn.AlphaDropout(), nn.GaussianDropout(),
@@ -96,7 +97,9 @@ def taken_apart(data: bytes) -> tuple[dict[str, Any], dict[str, Any], bytes]:
     """(header without metadata, our metadata, weights)."""
     size = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8 : 8 + size])
-    return header, json.loads(header.pop("__metadata__")["tinycnn"]), data[8 + size :]
+    metadata = json.loads(header.pop("__metadata__")["tinycnn"])
+    del metadata["sha256"]
+    return header, metadata, data[8 + size :]
 
 
 def put_together(header: Any, metadata: Any, weights: bytes) -> bytes:

@@ -32,6 +32,7 @@ MAX_FILE = 1 << 30  # VGG19, the largest of its time, has 0.55 GB
 MAX_HEADER = 4 << 20  # Python's objects take up to 25 times the memory of their JSON
 MAX_MESSAGE = 500
 KERAS = (b"\x89HDF\r\n\x1a\n", b"PK\x03\x04")  # how .h5 and .keras files begin
+DIGEST = ', "sha256": '  # the last entry of the metadata: of all before it, and the weights
 ITEM_SIZES = {"F32": 4, "F16": 2}
 
 T = TypeVar("T")
@@ -50,8 +51,10 @@ def save(model: Model, path: str | os.PathLike[str], dtype: str = "float32") -> 
         tensors = {k: np.ascontiguousarray(v, dtype) for k, v in model.weights.items()}
     for name, value in tensors.items():
         _need_finite(name, value)
-    text = json.dumps(to_json(model), allow_nan=False)
-    data = to_bytes(tensors, {"tinycnn": text, "sha256": _digest(text, tensors)})
+    text = json.dumps(to_json(model), allow_nan=False).removesuffix("}")
+    # Not a second entry of the metadata: safetensors puts those in a different order every time.
+    text += f'{DIGEST}"{_digest(text, tensors)}"}}'
+    data = to_bytes(tensors, {"tinycnn": text})
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -81,10 +84,11 @@ def parse(data: bytes, path: Path) -> Model:
     """Make a model of a file's bytes; see `load`."""
     try:
         header, start = _header(data)
-        metadata, text, digest = _metadata(header)
+        metadata, text = _metadata(header)
         weights = _weights(data, header, start)
+        digest = metadata.pop("sha256", None) if isinstance(metadata, dict) else None
         # Who edits a file by hand may leave the digest out; the self-test is replayed all the same.
-        if digest is not None and digest != _digest(text, _stored(data, header, start)):
+        if digest not in (None, _digest(text, _stored(data, header, start))):
             raise ModelFileError("damaged: the weights or metadata are not those that were written")
         return from_json(metadata, weights, path.stem)
     except (ModelFileError, GraphError) as error:
@@ -217,14 +221,14 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
     return header, 8 + size
 
 
-def _metadata(header: dict[str, Any]) -> tuple[Any, str, str | None]:
-    """Take our JSON out of the header's metadata: (parsed, as it stands, the file's digest)."""
+def _metadata(header: dict[str, Any]) -> tuple[Any, str]:
+    """Take our JSON out of the header's metadata: (parsed, as it stands up to the digest)."""
     try:
         metadata = dict(header.pop("__metadata__"))
-        text, digest = metadata.pop("tinycnn"), metadata.pop("sha256", None)
+        text = metadata.pop("tinycnn")
         if metadata:
             raise ValueError(f"unknown entry {min(metadata)!r}")
-        return strictjson.loads(text, MAX_HEADER), text, digest
+        return strictjson.loads(text, MAX_HEADER), text.rpartition(DIGEST)[0]
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"safetensors, but not a tinycnn model ({error}); make one with tinycnn convert"
@@ -278,11 +282,8 @@ def _offset(item: tuple[str, Any]) -> int:
 def _check_entry(name: str, entry: dict[str, Any], begin: int) -> int:
     if set(entry) != {"dtype", "shape", "data_offsets"}:
         raise ModelFileError(f"header: weight {name!r} has entries {sorted(entry)}")
-    size, shape, offsets = (
-        ITEM_SIZES.get(str(entry["dtype"])),
-        entry["shape"],
-        entry["data_offsets"],
-    )
+    shape, offsets = entry["shape"], entry["data_offsets"]
+    size = ITEM_SIZES.get(str(entry["dtype"]))
     if size is None:
         raise ModelFileError(f"weight {name!r}: type {entry['dtype']}; F32 and F16 are read")
     if not has_type(tupled(shape), tuple[int, ...]) or min(shape, default=1) < 1:
