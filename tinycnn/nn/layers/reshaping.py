@@ -13,6 +13,7 @@ from tinycnn.nn.layers.base import MAX_OPTION, Array, Layer, Pair, Shape, Weight
 MAX_MATRIX = 1 << 22  # 2048 pixels become 2048 others
 
 Sides = tuple[Pair, Pair]
+CUBIC_STEPS = 1024  # of TensorFlow's table, between two pixels
 Resample = Literal[
     "nearest", "bilinear", "bicubic", "area", "lanczos3", "lanczos5", "gaussian", "mitchellcubic"
 ]
@@ -175,6 +176,9 @@ def resampling_matrix(size: int, length: int, interpolation: str) -> Array:
         centres = (np.arange(length) + 0.5) * scale - 0.5
         if interpolation == "bilinear":  # TensorFlow clamps here and drops below
             centres = np.clip(centres, 0, size - 1)
+        elif interpolation == "bicubic":  # and here it looks the kernel up in a table
+            whole = np.floor(centres)
+            centres = whole + np.rint((centres - whole) * CUBIC_STEPS) / CUBIC_STEPS
         distance = np.abs(np.arange(size)[None, :] - centres[:, None])
         weights = np.where(distance < radius, kernel(distance), 0)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
