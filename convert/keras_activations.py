@@ -42,6 +42,11 @@ def _by_name(name: str, keras2: bool) -> str:
     name = ALIASES.get(name, name)
     if name == "hard_sigmoid" and keras2:
         return "hard_sigmoid_keras2"
+    if name == "sparsemax":
+        raise ConversionError(
+            "Keras up to 3.15 computed sparsemax wrongly (keras issue 23425), "
+            "so that the file does not tell what it was trained with"
+        )
     if name not in ACTIVATIONS or name in PRIVATE:
         raise ConversionError(f"the activation {name!r} is none of {sorted(ACTIVATIONS)}")
     return name
