@@ -49,7 +49,7 @@ def every_rewrite() -> Graph:
     """Padding, batch-norm, activations, dropout, residuals: each rewrite has something to do."""
     from tinycnn.nn.graph import Input, from_tensors
 
-    x = inputs = Input((13, 11, 3))
+    x = inputs = Input((33, 31, 3))
     x = nn.Rescaling(1 / 2, -1)(x)
     x = nn.BatchNormalization()(x)
     x = nn.ZeroPadding2D(((0, 1), (0, 1)))(x)
@@ -62,8 +62,11 @@ def every_rewrite() -> Graph:
     x = nn.Activation("relu")(nn.Dropout(0.2)(x))
     x = nn.Conv2DTranspose(8, 3, padding="same")(x)
     x = nn.BatchNormalization()(x)
-    x = nn.Activation("relu")(nn.Add()([x, short]))
-    x = nn.Flatten()(x)
+    short = x = nn.Activation("relu")(nn.Add()([x, short]))
+    x = nn.ReLU()(nn.Conv2D(512, 1)(x))  # large enough to be fused
+    x = nn.ReLU()(nn.DepthwiseConv2D(3, padding="same")(x))
+    x = nn.Add()([nn.Conv2D(8, 1)(x), short])
+    x = nn.Flatten()(nn.MaxPooling2D(4)(x))
     x = nn.Dense(7)(x)
     x = nn.Activation("relu")(nn.BatchNormalization()(x))
     return from_tensors(inputs, nn.Dense(2, activation="softmax")(nn.Dropout(0.5)(x)))

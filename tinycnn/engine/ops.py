@@ -68,7 +68,7 @@ class Windowed(Linear):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Conv(Windowed):
-    """Convolution; kernel (kh, kw, C / groups, F)."""
+    """Convolution; kernel (kh, kw, C / groups, F). A second input is added before the clip."""
 
     groups: int = 1
 
@@ -87,6 +87,24 @@ class ConvTranspose(Windowed):
 
     def filters_last(self, scale: Array) -> Array:  # noqa: D102
         return scale[:, None]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InvertedResidual(Op):
+    """A 1x1 convolution, a depthwise 3x3 one and a 1x1 one; a second input is added to the last.
+
+    The first two clip alike, the last does not.
+    """
+
+    source: Shape
+    expand: Conv
+    depthwise: Depthwise
+    project: Conv
+
+    @property
+    def expanded(self) -> int:
+        """Channels between expansion and projection."""
+        return self.expand.shape[2]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -30,7 +30,9 @@ class Program:
     table: npt.NDArray[np.int64]
     weights: Bytes
     arena_bytes: int
+    input_shape: Shape
     input_offset: int
+    input_row: int  # floats from one row to the next, or 0 where rows follow one another
     output_offset: int
     output_shape: Shape
     sources: tuple[str, ...]
@@ -42,6 +44,9 @@ class Execution:
     def __init__(self, program: Program, interpreter: Interpreter, threads: int) -> None:
         self.program, self.interpreter, self.threads = program, interpreter, threads
         self.arena = aligned_bytes(program.arena_bytes)
+        self.input = rows_view(
+            self.arena, program.input_offset, program.input_row, program.input_shape
+        )
         self.result: Array = view(self.arena, program.output_offset, program.output_shape)
         self._start_threads()
 
@@ -58,7 +63,7 @@ class Execution:
         scores = np.empty((len(batch), *self.program.output_shape), np.float32)
         with self.lock:
             for i, image in enumerate(batch):
-                view(self.arena, self.program.input_offset, image.shape)[...] = image
+                self.input[...] = image
                 self._run_threads()
                 scores[i] = self.result
         return scores
@@ -90,3 +95,14 @@ def view(memory: Bytes, offset: int, shape: Shape) -> Any:
     """Part of ``memory`` as a float32 array."""
     size = 4 * int(np.prod(shape))
     return memory[offset : offset + size].view(np.float32).reshape(shape)
+
+
+def rows_view(memory: Bytes, offset: int, row: int, shape: Shape) -> Any:
+    """`view` of a picture (H, W, C) whose rows are ``row`` floats apart; 0: no gaps."""
+    if not row:
+        return view(memory, offset, shape)
+    height, width, channels = shape
+    length = (height - 1) * row + width * channels
+    flat = view(memory, offset, (length,))
+    strides = (4 * row, 4 * channels, 4)
+    return np.lib.stride_tricks.as_strided(flat, shape, strides)

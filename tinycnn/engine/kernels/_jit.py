@@ -54,6 +54,22 @@ def integers(typing: Any, base: Any, offset: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def longs(typing: Any, base: Any, offset: Any) -> Any:
+    """``(int64_t *)(base + offset)``: ``offset`` in bytes."""
+    return INTEGERS(base, types.int64), _pointer_cast(INTEGERS)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def null(typing: Any) -> Any:
+    """``(float *)0``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return ir.Constant(context.get_value_type(FLOATS), None)
+
+    return FLOATS(), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def ahead(typing: Any, pointer: Any, count: Any) -> Any:
     """``pointer + count``, in elements."""
 

@@ -150,23 +150,33 @@ def curved(kind, x, p0):
     return HALF * x * (ONE + math.tanh(inner))
 
 
-@kernel
-def elementwise(row, arena, weights, thread, threads):
-    """y = activation(x)."""
-    x, y = floats(arena, row[ELEMENTWISE.x]), floats(arena, row[ELEMENTWISE.y])
-    kind, size = row[ELEMENTWISE.kind], row[ELEMENTWISE.size]
-    p0, p1 = parameter(row, ELEMENTWISE.p0), parameter(row, ELEMENTWISE.p1)
-    p2 = parameter(row, ELEMENTWISE.p2)
-    begin, end = share_begin(size, thread, threads), share_end(size, thread, threads)
+@helper
+def activate(kind, x, y, size, p0, p1, p2):
+    """One line."""
     if kind == CLIP:
-        for i in range(begin, end):
+        for i in range(size):
             y[i] = clipped(x[i], p0, p1)
     elif kind in CURVED:
-        for i in range(begin, end):
+        for i in range(size):
             y[i] = curved(kind, x[i], p0)
     else:
-        for i in range(begin, end):
+        for i in range(size):
             y[i] = piecewise(kind, x[i], p0, p1, p2)
+
+
+@kernel
+def elementwise(row, arena, weights, thread, threads):
+    """y = activation(x); threads share (block, row)."""
+    kind, size, rows = row[ELEMENTWISE.kind], row[ELEMENTWISE.size], row[ELEMENTWISE.rows]
+    p0, p1 = parameter(row, ELEMENTWISE.p0), parameter(row, ELEMENTWISE.p1)
+    p2 = parameter(row, ELEMENTWISE.p2)
+    total = row[ELEMENTWISE.blocks] * rows
+    for item in range(share_begin(total, thread, threads), share_end(total, thread, threads)):
+        block, r = item // rows, item % rows
+        place = block * row[ELEMENTWISE.x_block] + r * row[ELEMENTWISE.x_row]
+        x = ahead(floats(arena, row[ELEMENTWISE.x]), place)
+        place = block * row[ELEMENTWISE.y_block] + r * row[ELEMENTWISE.y_row]
+        activate(kind, x, ahead(floats(arena, row[ELEMENTWISE.y]), place), size, p0, p1, p2)
 
 
 @kernel

@@ -12,7 +12,7 @@ import struct
 from collections import namedtuple
 from typing import Any
 
-WIDTH = 32  # integers in a row
+WIDTH = 40  # integers in a row
 
 _codes: dict[str, int] = {}
 
@@ -28,12 +28,46 @@ def _layout(name: str, fields: str) -> Any:
 _WINDOW = "height width channels out_height out_width filters kernel_height kernel_width "
 _WINDOW += "stride_y stride_x dilation_y dilation_x top left "
 
+# Blocked pictures, [block][row][column][16]: distances in floats between rows and between blocks.
+MATMUL = _layout(
+    "MATMUL", "x y residual kernel bias segments full short channels panels last groups "
+    "rows columns tiles distance x_row y_row y_block residual_row residual_block low high",
+)  # fmt: skip
+DEPTHWISE_BLOCKED = _layout(
+    "DEPTHWISE_BLOCKED", "x y kernel bias blocks rows columns kernel_height kernel_width stride_y "
+    "stride_x dilation_y dilation_x x_row x_block y_row y_block low high",
+)  # fmt: skip
+INVERTED_RESIDUAL = _layout(
+    "INVERTED_RESIDUAL", "x y scratch scratch_size residual segments_in full_in short_in "
+    "channels_in kernel_in bias_in blocks kernel bias segments_out kernel_out bias_out "
+    "height width stride top left out_height out_width filters x_row x_block y_row y_block "
+    "residual_row residual_block low high",
+)  # fmt: skip
+POOL_BLOCKED = _layout(
+    "POOL_BLOCKED", "x y kind blocks height width out_height out_width kernel_height kernel_width "
+    "stride_y stride_x top left x_row x_block y_row y_block",
+)  # fmt: skip
+GLOBAL_POOL_BLOCKED = _layout("GLOBAL_POOL_BLOCKED", "x y kind blocks rows columns x_row x_block")
+AFFINE_BLOCKED = _layout(
+    "AFFINE_BLOCKED", "x y scale shift blocks rows columns x_row x_block y_row y_block low high"
+)
+ADD_BLOCKED = _layout(
+    "ADD_BLOCKED", "x1 x2 y kind blocks rows columns row1 block1 row2 block2 y_row y_block low high"
+)
+CONVERT = _layout(
+    "CONVERT", "x y rows columns channels x_row x_block x_pixel y_row y_block y_pixel"
+)
+RING = _layout("RING", "y blocks rows columns top bottom left right pixel row block")
+
+# Plain pictures, [row][column][channel].
 CONV = _layout("CONV", "x y kernel bias " + _WINDOW + "groups low high")
 DEPTHWISE = _layout("DEPTHWISE", "x y kernel bias " + _WINDOW + "multiplier low high")
 CONV_TRANSPOSE = _layout("CONV_TRANSPOSE", "x y kernel bias " + _WINDOW + "low high")
 DENSE = _layout("DENSE", "x y kernel bias rows channels filters low high")
 AFFINE = _layout("AFFINE", "x y scale shift rows channels low high")
-ELEMENTWISE = _layout("ELEMENTWISE", "x y size kind p0 p1 p2")
+ELEMENTWISE = _layout(
+    "ELEMENTWISE", "x y kind blocks rows size x_row x_block y_row y_block p0 p1 p2"
+)
 PRELU = _layout("PRELU", "x y alpha size period")
 BINARY = _layout(
     "BINARY", "x1 x2 y kind rows columns channels "

@@ -16,26 +16,46 @@ from tinycnn.engine.kernels._jit import (
     yield_core,
 )
 from tinycnn.engine.kernels.axiswise import axis_wise, layer_norm
+from tinycnn.engine.kernels.blocked import (
+    add_blocked,
+    affine_blocked,
+    convert,
+    global_pool_blocked,
+    pool_blocked,
+    ring,
+)
 from tinycnn.engine.kernels.conv import conv, conv_transpose, dense, depthwise
+from tinycnn.engine.kernels.depthwise import depthwise_blocked
 from tinycnn.engine.kernels.elementwise import affine, binary, elementwise, prelu
 from tinycnn.engine.kernels.instructions import (
+    ADD_BLOCKED,
     AFFINE,
+    AFFINE_BLOCKED,
     AXIS_WISE,
     BINARY,
     CONV,
     CONV_TRANSPOSE,
+    CONVERT,
     COPY,
     DENSE,
     DEPTHWISE,
+    DEPTHWISE_BLOCKED,
     ELEMENTWISE,
     GATHER,
     GLOBAL_POOL,
+    GLOBAL_POOL_BLOCKED,
+    INVERTED_RESIDUAL,
     LAYER_NORM,
+    MATMUL,
     POOL,
+    POOL_BLOCKED,
     PRELU,
     RESAMPLE,
+    RING,
     WIDTH,
 )
+from tinycnn.engine.kernels.inverted_residual import inverted_residual
+from tinycnn.engine.kernels.matmul import matmul
 from tinycnn.engine.kernels.moving import copy, gather, resample
 from tinycnn.engine.kernels.pooling import global_pool, pool
 
@@ -64,7 +84,25 @@ def barrier(state, threads):
 def execute(row, arena, weights, thread, threads):
     """One instruction: the kernel for its opcode."""
     code = row[0]
-    if code == CONV.code:
+    if code == MATMUL.code:
+        matmul(row, arena, weights, thread, threads)
+    elif code == DEPTHWISE_BLOCKED.code:
+        depthwise_blocked(row, arena, weights, thread, threads)
+    elif code == INVERTED_RESIDUAL.code:
+        inverted_residual(row, arena, weights, thread, threads)
+    elif code == POOL_BLOCKED.code:
+        pool_blocked(row, arena, weights, thread, threads)
+    elif code == GLOBAL_POOL_BLOCKED.code:
+        global_pool_blocked(row, arena, weights, thread, threads)
+    elif code == AFFINE_BLOCKED.code:
+        affine_blocked(row, arena, weights, thread, threads)
+    elif code == ADD_BLOCKED.code:
+        add_blocked(row, arena, weights, thread, threads)
+    elif code == CONVERT.code:
+        convert(row, arena, weights, thread, threads)
+    elif code == RING.code:
+        ring(row, arena, weights, thread, threads)
+    elif code == CONV.code:
         conv(row, arena, weights, thread, threads)
     elif code == DEPTHWISE.code:
         depthwise(row, arena, weights, thread, threads)

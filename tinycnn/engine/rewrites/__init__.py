@@ -13,9 +13,19 @@ from tinycnn.engine.rewrites.absorb_padding import absorb_padding
 from tinycnn.engine.rewrites.drop_no_ops import drop_no_ops
 from tinycnn.engine.rewrites.fold_batch_norm import fold_batch_norm
 from tinycnn.engine.rewrites.fuse_activation import fuse_activation
+from tinycnn.engine.rewrites.fuse_inverted_residual import fuse_inverted_residual
+from tinycnn.engine.rewrites.fuse_residual import fuse_residual
 
 REWRITES: dict[str, Callable[[Net], Net]] = {
-    f.__name__: f for f in (drop_no_ops, absorb_padding, fold_batch_norm, fuse_activation)
+    f.__name__: f
+    for f in (
+        drop_no_ops,
+        absorb_padding,
+        fold_batch_norm,
+        fuse_activation,
+        fuse_residual,
+        fuse_inverted_residual,
+    )
 }
 
 

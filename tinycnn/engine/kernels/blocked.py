@@ -1,0 +1,166 @@
+"""Everything else on blocked pictures, [block][row][column][16]: one row of a block at a time.
+
+Channels above the picture's own, in the last block, are computed along and never read.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinycnn.engine.kernels._jit import (
+    ahead,
+    floats,
+    helper,
+    kernel,
+    parameter,
+    share_begin,
+    share_end,
+)
+from tinycnn.engine.kernels.elementwise import clipped, combine
+from tinycnn.engine.kernels.family import BLOCK
+from tinycnn.engine.kernels.instructions import (
+    ADD,
+    ADD_BLOCKED,
+    AFFINE_BLOCKED,
+    CONVERT,
+    GLOBAL_POOL_BLOCKED,
+    MEAN,
+    POOL_BLOCKED,
+    RING,
+)
+from tinycnn.engine.kernels.pooling import absorb, start
+
+
+@kernel
+def pool_blocked(row, arena, weights, thread, threads):
+    """Pooling; cells outside the picture do not count. Threads share (block, row)."""
+    rows, height = row[POOL_BLOCKED.out_height], row[POOL_BLOCKED.height]
+    width, kind = row[POOL_BLOCKED.width], row[POOL_BLOCKED.kind]
+    x_row = row[POOL_BLOCKED.x_row]
+    total = row[POOL_BLOCKED.blocks] * rows
+    for item in range(share_begin(total, thread, threads), share_end(total, thread, threads)):
+        block, oy = item // rows, item % rows
+        x = ahead(floats(arena, row[POOL_BLOCKED.x]), block * row[POOL_BLOCKED.x_block])
+        y = ahead(floats(arena, row[POOL_BLOCKED.y]), block * row[POOL_BLOCKED.y_block])
+        y = ahead(y, oy * row[POOL_BLOCKED.y_row])
+        top = oy * row[POOL_BLOCKED.stride_y] - row[POOL_BLOCKED.top]
+        y0, y1 = max(top, 0), min(top + row[POOL_BLOCKED.kernel_height], height)
+        for ox in range(row[POOL_BLOCKED.out_width]):
+            left = ox * row[POOL_BLOCKED.stride_x] - row[POOL_BLOCKED.left]
+            x0, x1 = max(left, 0), min(left + row[POOL_BLOCKED.kernel_width], width)
+            pixel = ahead(y, ox * BLOCK)
+            start(kind, pixel, BLOCK)
+            for iy in range(y0, y1):
+                for ix in range(x0, x1):
+                    absorb(kind, pixel, ahead(x, iy * x_row + ix * BLOCK), BLOCK)
+            if kind == MEAN:
+                for c in range(BLOCK):
+                    pixel[c] /= np.float32((y1 - y0) * (x1 - x0))
+
+
+@kernel
+def global_pool_blocked(row, arena, weights, thread, threads):
+    """Maximum or mean of each block; threads share the blocks."""
+    blocks, kind = row[GLOBAL_POOL_BLOCKED.blocks], row[GLOBAL_POOL_BLOCKED.kind]
+    rows, columns = row[GLOBAL_POOL_BLOCKED.rows], row[GLOBAL_POOL_BLOCKED.columns]
+    for block in range(share_begin(blocks, thread, threads), share_end(blocks, thread, threads)):
+        x = floats(arena, row[GLOBAL_POOL_BLOCKED.x])
+        x = ahead(x, block * row[GLOBAL_POOL_BLOCKED.x_block])
+        y = ahead(floats(arena, row[GLOBAL_POOL_BLOCKED.y]), block * BLOCK)
+        start(kind, y, BLOCK)
+        for r in range(rows):
+            for c in range(columns):
+                place = r * row[GLOBAL_POOL_BLOCKED.x_row] + c * BLOCK
+                absorb(kind, y, ahead(x, place), BLOCK)
+        if kind == MEAN:
+            for c in range(BLOCK):
+                y[c] /= np.float32(rows * columns)
+
+
+@helper
+def affine_line(x, y, scale, shift, columns, low, high):
+    """y = clip(x * scale + shift), one row of one block."""
+    for column in range(columns):
+        for c in range(BLOCK):
+            i = column * BLOCK + c
+            y[i] = clipped(x[i] * scale[c] + shift[c], low, high)
+
+
+@kernel
+def affine_blocked(row, arena, weights, thread, threads):
+    """y = clip(x * scale + shift), along the channels; threads share (block, row)."""
+    rows, columns = row[AFFINE_BLOCKED.rows], row[AFFINE_BLOCKED.columns]
+    low, high = parameter(row, AFFINE_BLOCKED.low), parameter(row, AFFINE_BLOCKED.high)
+    total = row[AFFINE_BLOCKED.blocks] * rows
+    for item in range(share_begin(total, thread, threads), share_end(total, thread, threads)):
+        block, r = item // rows, item % rows
+        x = ahead(floats(arena, row[AFFINE_BLOCKED.x]), block * row[AFFINE_BLOCKED.x_block])
+        y = ahead(floats(arena, row[AFFINE_BLOCKED.y]), block * row[AFFINE_BLOCKED.y_block])
+        affine_line(
+            ahead(x, r * row[AFFINE_BLOCKED.x_row]), ahead(y, r * row[AFFINE_BLOCKED.y_row]),
+            ahead(floats(weights, row[AFFINE_BLOCKED.scale]), block * BLOCK),
+            ahead(floats(weights, row[AFFINE_BLOCKED.shift]), block * BLOCK), columns, low, high,
+        )  # fmt: skip
+
+
+@kernel
+def add_blocked(row, arena, weights, thread, threads):
+    """y = clip(x1 op x2) of equal shapes; threads share (block, row)."""
+    rows, size = row[ADD_BLOCKED.rows], row[ADD_BLOCKED.columns] * BLOCK
+    low, high = parameter(row, ADD_BLOCKED.low), parameter(row, ADD_BLOCKED.high)
+    kind, total = row[ADD_BLOCKED.kind], row[ADD_BLOCKED.blocks] * rows
+    for item in range(share_begin(total, thread, threads), share_end(total, thread, threads)):
+        block, r = item // rows, item % rows
+        place = block * row[ADD_BLOCKED.block1] + r * row[ADD_BLOCKED.row1]
+        a = ahead(floats(arena, row[ADD_BLOCKED.x1]), place)
+        place = block * row[ADD_BLOCKED.block2] + r * row[ADD_BLOCKED.row2]
+        b = ahead(floats(arena, row[ADD_BLOCKED.x2]), place)
+        place = block * row[ADD_BLOCKED.y_block] + r * row[ADD_BLOCKED.y_row]
+        y = ahead(floats(arena, row[ADD_BLOCKED.y]), place)
+        if kind == ADD:
+            for i in range(size):
+                y[i] = clipped(a[i] + b[i], low, high)
+        else:
+            for i in range(size):
+                y[i] = clipped(combine(kind, a[i], b[i]), low, high)
+
+
+@kernel
+def convert(row, arena, weights, thread, threads):
+    """Copy a picture between layouts; a plain one is a single block. Threads share the rows."""
+    rows, columns, channels = row[CONVERT.rows], row[CONVERT.columns], row[CONVERT.channels]
+    x_block, y_block = row[CONVERT.x_block], row[CONVERT.y_block]
+    for r in range(share_begin(rows, thread, threads), share_end(rows, thread, threads)):
+        x = ahead(floats(arena, row[CONVERT.x]), r * row[CONVERT.x_row])
+        y = ahead(floats(arena, row[CONVERT.y]), r * row[CONVERT.y_row])
+        for column in range(columns):
+            source = ahead(x, column * row[CONVERT.x_pixel])
+            target = ahead(y, column * row[CONVERT.y_pixel])
+            for c in range(channels):
+                lane = c % BLOCK
+                a = c // BLOCK * x_block + lane if x_block != 0 else c
+                b = c // BLOCK * y_block + lane if y_block != 0 else c
+                target[b] = source[a]
+
+
+@helper
+def zero(y, size):
+    """y = 0."""
+    for i in range(size):
+        y[i] = np.float32(0)
+
+
+@kernel
+def ring(row, arena, weights, thread, threads):
+    """Zeros around a picture (y: its first pixel); threads share the blocks."""
+    blocks, rows, columns = row[RING.blocks], row[RING.rows], row[RING.columns]
+    line, left, right = row[RING.row], row[RING.left], row[RING.right]
+    pixel = row[RING.pixel]
+    for block in range(share_begin(blocks, thread, threads), share_end(blocks, thread, threads)):
+        y = ahead(floats(arena, row[RING.y]), block * row[RING.block])
+        above = row[RING.top] * line + left * pixel
+        zero(ahead(y, -above), above)
+        for r in range(rows):
+            zero(ahead(y, r * line + columns * pixel), (left + right) * pixel)
+        below = rows * line - left * pixel
+        zero(ahead(y, below), row[RING.bottom] * line)

@@ -1,0 +1,203 @@
+"""Convolutions of any size as matrix products, without ever copying a patch.
+
+A tile computes ``rows`` output pixels x ``vectors`` vectors of filters. The inputs it needs are
+runs of channels that lie together, one for each block of channels and tap of the kernel: their
+distances from the first pixel stand in a table, ``segments``, made by the planner. So 1x1, 3x3,
+dilated convolutions and stems are one and the same loop (indirection as in Dukhan 2019, but one
+table for all pixels, because the picture carries its ring of zeros).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import types
+from numba.extending import intrinsic
+
+from tinycnn.engine.kernels._jit import (
+    FLOATS,
+    INTEGERS,
+    ahead,
+    floats,
+    helper,
+    kernel,
+    longs,
+    null,
+    parameter,
+    share_begin,
+    share_end,
+)
+from tinycnn.engine.kernels.family import BLOCK, CURRENT, Family
+from tinycnn.engine.kernels.instructions import MATMUL
+from tinycnn.engine.kernels.tile import Vectors, choose, loop, number
+
+UNROLL = 4  # channels in one turn of the inner loop; 16 are a whole number of turns
+
+# x, distance of its pixels, segments, (full, short, channels of a short one), weights, bias,
+# residual or null, its block stride, y, its block stride, low, high
+_TILE = (
+    *(FLOATS, types.int64, INTEGERS, types.int64, types.int64, types.int64, FLOATS, FLOATS),
+    *(FLOATS, types.int64, FLOATS, types.int64, types.float32, types.float32),
+)
+
+
+def _emit_tile(builder: Any, family: Family, rows: int, vectors: int, step: int, args: Any) -> None:
+    """One tile: accumulators from the bias, all segments, then residual, clip and store."""
+    x, distance, segments, full, short, channels, weights, bias = args[:8]
+    residual, residual_block, y, y_block, low, high = args[8:]
+    v = Vectors(builder, family.vector)
+    pixels = [number(p * step) if step else builder.mul(distance, number(p)) for p in range(rows)]
+    grid = [(p, j) for p in range(rows) for j in range(vectors)]
+
+    def multiply(sources: Any, column: Any, offset: int, sums: Any) -> list[Any]:
+        """One channel: sums[p, j] += x[p] * w[j]."""
+        w = [v.load(column, offset + j * family.vector) for j in range(vectors)]
+        return [v.multiply_add(sources[p], w[j], s) for (p, j), s in zip(grid, sums, strict=True)]
+
+    def several(source: Any, column: Any, sums: Any) -> list[Any]:
+        """`UNROLL` channels, from scalar broadcasts or from lanes of a vector."""
+        ahead = [v.at(source, p) for p in pixels]
+        quads = [v.load(a, 0, UNROLL) for a in ahead] if family.lanes else []
+        for k in range(UNROLL):
+            a = [v.lane(q, k) for q in quads] or [v.splat(v.scalar(a, k)) for a in ahead]
+            sums = multiply(a, column, k * vectors * family.vector, sums)
+        return list(sums)
+
+    def one(source: Any, column: Any, sums: Any) -> list[Any]:
+        a = [v.splat(v.scalar(source, p)) for p in pixels]
+        return multiply(a, column, 0, sums)
+
+    def run(first: Any, count: Any, length: Any, turn: Any, unroll: int, state: list[Any]) -> Any:
+        """Add ``count`` segments of ``length`` turns; state: the place in the weights, sums."""
+
+        def segment(index: Any, state: list[Any]) -> list[Any]:
+            place = builder.gep(segments, [builder.add(first, index)])
+            source = v.at(x, builder.load(place))
+
+            def channel(k: Any, state: list[Any]) -> list[Any]:
+                step_k = builder.mul(k, number(unroll))
+                sums = turn(v.at(source, step_k), state[0], state[1:])
+                return [v.at(state[0], unroll * vectors * family.vector), *sums]
+
+            return loop(builder, length, state, channel)
+
+        return loop(builder, count, state, segment)
+
+    biases = [v.load(bias, j * family.vector) for j in range(vectors)]
+    state = [weights, *(biases[j] for _, j in grid)]
+    state = run(number(0), full, number(BLOCK // UNROLL), several, UNROLL, state)
+    state = run(full, short, channels, one, 1, state)
+    sums = dict(zip(grid, state[1:], strict=True))
+    lows, highs = v.splat(low), v.splat(high)
+
+    def place(j: int, stride: Any, p: int) -> Any:
+        block, lane = divmod(j * family.vector, BLOCK)
+        return builder.add(builder.mul(stride, number(block)), number(lane + p * BLOCK))
+
+    def finish(add: bool) -> None:
+        for p, j in grid:
+            value = sums[p, j]
+            if add:
+                value = builder.fadd(value, v.load(residual, place(j, residual_block, p)))
+            v.store(v.clip(value, lows, highs), y, place(j, y_block, p))
+
+    null = builder.icmp_unsigned("==", builder.ptrtoint(residual, number(0).type), number(0))
+    with builder.if_else(null) as (without, with_residual):
+        with without:
+            finish(False)
+        with with_residual:
+            finish(True)
+
+
+def make_tile(family: Family, step: int) -> Any:
+    """Make ``tile(rows, vectors, ...)`` for pixels ``step`` floats apart (0: as it is told)."""
+
+    @intrinsic
+    def tile(
+        typing, rows, vectors, x, distance, segments, full, short, channels, weights, bias,
+        residual, residual_block, y, y_block, low, high,
+    ):  # fmt: skip
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            rows, vectors, *rest = args
+            most = family.rows + 1
+            key = builder.add(builder.mul(vectors, number(most)), rows)
+            cases: dict[int, Any] = {
+                n * most + m: lambda m=m, n=n: _emit_tile(builder, family, m, n, step, rest)
+                for n in range(1, family.vectors + 1)
+                for m in range(1, family.rows + 1)
+            }
+            choose(builder, key, cases)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, *_TILE), codegen
+
+    return tile
+
+
+_near, _far, _any = (make_tile(CURRENT, step) for step in (BLOCK, 2 * BLOCK, 0))
+PANEL, ROWS, VECTOR, VECTORS = CURRENT.panel, CURRENT.rows, CURRENT.vector, CURRENT.vectors
+
+
+@helper
+def tile(
+    rows, vectors, x, distance, segments, full, short, channels, weights, bias,
+    residual, residual_block, y, y_block, low, high,
+):  # fmt: skip
+    """One tile, by the code for its distance between pixels: a constant is an address for free."""
+    if distance == BLOCK:
+        _near(rows, vectors, x, distance, segments, full, short, channels, weights, bias,
+              residual, residual_block, y, y_block, low, high)  # fmt: skip
+    elif distance == 2 * BLOCK:
+        _far(rows, vectors, x, distance, segments, full, short, channels, weights, bias,
+             residual, residual_block, y, y_block, low, high)  # fmt: skip
+    else:
+        _any(rows, vectors, x, distance, segments, full, short, channels, weights, bias,
+             residual, residual_block, y, y_block, low, high)  # fmt: skip
+
+
+@kernel
+def matmul(row, arena, weights, thread, threads):
+    """All tiles of a convolution; threads share the pairs of (group of tiles, panel of filters).
+
+    Groups keep a part of the picture in the cache while all panels pass over it.
+    """
+    panels, groups = row[MATMUL.panels], row[MATMUL.groups]
+    total = panels * groups
+    for item in range(share_begin(total, thread, threads), share_end(total, thread, threads)):
+        panel_of_group(row, arena, weights, item // panels, item % panels)
+
+
+@helper
+def panel_of_group(row, arena, weights, group, panel):
+    """The tiles of one group, for one panel of filters."""
+    x, y = floats(arena, row[MATMUL.x]), floats(arena, row[MATMUL.y])
+    segments, full = longs(weights, row[MATMUL.segments]), row[MATMUL.full]
+    short, channels = row[MATMUL.short], row[MATMUL.channels]
+    taps = full * BLOCK + short * channels
+    kernel = ahead(floats(weights, row[MATMUL.kernel]), panel * taps * PANEL)
+    bias = ahead(floats(weights, row[MATMUL.bias]), panel * PANEL)
+    vectors = row[MATMUL.last] if panel == row[MATMUL.panels] - 1 else VECTORS
+    blocks = panel * PANEL // BLOCK
+    lane = panel * PANEL % BLOCK
+    y = ahead(y, blocks * row[MATMUL.y_block] + lane)
+    residual, add = floats(arena, row[MATMUL.residual]), row[MATMUL.residual] >= 0
+    residual = ahead(residual, blocks * row[MATMUL.residual_block] + lane)
+    low, high = parameter(row, MATMUL.low), parameter(row, MATMUL.high)
+    columns, tiles, distance = row[MATMUL.columns], row[MATMUL.tiles], row[MATMUL.distance]
+    total = row[MATMUL.rows] * tiles
+    first = group * total // row[MATMUL.groups]
+    end = (group + 1) * total // row[MATMUL.groups]
+    line, t = first // tiles, first % tiles
+    for _ in range(first, end):
+        begin = t * columns // tiles
+        count = (t + 1) * columns // tiles - begin
+        tile(
+            count, vectors, ahead(x, line * row[MATMUL.x_row] + begin * distance), distance,
+            segments, full, short, channels, kernel, bias,
+            ahead(residual, line * row[MATMUL.residual_row] + begin * BLOCK) if add else null(),
+            row[MATMUL.residual_block],
+            ahead(y, line * row[MATMUL.y_row] + begin * BLOCK), row[MATMUL.y_block], low, high,
+        )  # fmt: skip
+        t += 1
+        if t == tiles:
+            t, line = 0, line + 1

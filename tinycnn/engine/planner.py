@@ -1,0 +1,97 @@
+"""What operations are written to: addresses of values and constants, and the rows so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinycnn.engine.arena import ALIGNMENT, MAX_CONSTANTS, aligned
+from tinycnn.engine.kernels.family import Family
+from tinycnn.engine.kernels.instructions import encode
+from tinycnn.engine.layout import Layout
+from tinycnn.engine.ops import Op
+from tinycnn.engine.program import aligned_bytes
+from tinycnn.errors import BackendError
+
+
+class Constants:
+    """Arrays behind one another in one block, each at a cache line; the same array once."""
+
+    def __init__(self) -> None:
+        self.arrays: list[npt.NDArray[Any]] = []
+        self.offsets: dict[int, int] = {}
+        self.size = 0
+
+    def add(self, array: npt.NDArray[Any]) -> int:
+        """Byte offset of ``array`` in the block."""
+        if id(array) not in self.offsets:
+            self.offsets[id(array)] = self.size
+            self.arrays.append(array)  # kept alive: an id is unique only among the living
+            self.size += aligned(array.nbytes)
+            if self.size > MAX_CONSTANTS:
+                raise BackendError(f"constants take over {MAX_CONSTANTS >> 20} MB; use numpy")
+        return self.offsets[id(array)]
+
+    def packed(self) -> npt.NDArray[np.uint8]:
+        """The block."""
+        block = aligned_bytes(max(self.size, ALIGNMENT))
+        for array in self.arrays:
+            offset = self.offsets[id(array)]
+            flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            block[offset : offset + array.nbytes] = flat
+        return block
+
+
+@dataclass(frozen=True)
+class Place:
+    """A value's memory: the buffer that holds it, and where in it (in floats) it begins."""
+
+    root: str
+    offset: int = 0
+
+
+class Planner:
+    """One `emit` after the other appends its instructions here."""
+
+    def __init__(
+        self, family: Family, threads: int, layouts: Mapping[str, Layout],
+        places: Mapping[str, Place], offsets: Mapping[str, int],
+    ) -> None:  # fmt: skip
+        self.family, self.threads = family, threads
+        self.layouts, self.places, self.offsets = layouts, places, offsets
+        self.rows: list[list[int]] = []
+        self.sources: list[str] = []
+        self.constants = Constants()
+
+    def address(self, value: str) -> int:
+        """Byte offset of a value's first float, or of an operation's scratch, in the arena."""
+        place = self.places.get(value, Place(value))
+        return self.offsets[place.root] + 4 * place.offset
+
+    def pixel(self, value: str, up: int = 0, left: int = 0) -> int:
+        """Byte offset of a picture's first pixel, or of one in its ring."""
+        layout = self.layouts[value]
+        return self.address(value) + 4 * (layout.start - up * layout.row - left * layout.pixel)
+
+    def add(self, op: Op, layout: Any, **fields: Any) -> None:
+        """Append an instruction; arrays become addresses, x and y default to the operation's."""
+        for name, value in fields.items():
+            if isinstance(value, np.ndarray):
+                fields[name] = self.constants.add(value)
+        defaults = {"x": op.inputs[0], "y": op.output}
+        for name, value in defaults.items():
+            if name in layout._fields and name not in fields:
+                fields[name] = self.pixel(value)
+        self.rows.append(encode(layout, **fields))
+        self.sources.append(op.output)
+
+
+@singledispatch
+def emit(op: Op, to: Planner) -> None:
+    """Append the instructions of one operation."""
+    raise BackendError(f"{op.output}: {type(op).__name__} has no instruction")
