@@ -30,7 +30,7 @@ MAX_STEPS = 1 << 40  # EfficientNetB7 takes 37e9 multiply-adds
 def check_name(name: str) -> None:
     """GraphError unless ``name`` can name a layer, in messages too."""
     # ":" is for the values that the engine adds between layers.
-    if len(name) > MAX_NAME or ":" in name or not name.isprintable():
+    if not 0 < len(name) <= MAX_NAME or ":" in name or not name.isprintable():
         raise GraphError(f"layer {name[:MAX_NAME]!r}: not a name for a layer")
 
 
