@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
+import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from tinycnn.engine.arena import ALIGNMENT
 from tinycnn.nn.layers.base import Array, Shape
 
 Bytes = npt.NDArray[np.uint8]
+STATE_BYTES = 512  # what threads share, see `kernels.interpreter`
 Interpreter = Callable[..., int]  # see native.load: (table, rows, arena, weights, thread, ...)
 
 
@@ -39,7 +41,11 @@ class Program:
 
 
 class Execution:
-    """A program with its arena and threads, ready to run images one after the other."""
+    """A program with its arena and threads, ready to run images one after the other.
+
+    Threads other than the caller's wait inside compiled code for runs (see `interpreter.run`):
+    they hold no lock of Python's, and a run wakes them without Python.
+    """
 
     def __init__(self, program: Program, interpreter: Interpreter, threads: int) -> None:
         self.program, self.interpreter, self.threads = program, interpreter, threads
@@ -52,9 +58,24 @@ class Execution:
 
     def _start_threads(self) -> None:
         self.process = os.getpid()
-        self.state = np.zeros(16, np.int64)
+        self.state = aligned_bytes(STATE_BYTES).view(np.int64)
         self.lock = threading.Lock()  # one arena: one image at a time
-        self.pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+        # Each call keeps what it works on alive, also when the execution is forgotten.
+        keep = (self.program, self.arena, self.state)
+        calls = [self._call(i) for i in range(self.threads)]
+        self._run = calls[0]
+        for call in calls[1:]:
+            threading.Thread(target=_serve, args=(call, keep), daemon=True).start()
+        if self.threads > 1:
+            weakref.finalize(self, _stop, self._call(-1), keep, self.process)
+
+    def _call(self, thread: int) -> Callable[[], int]:
+        table = self.program.table
+        addresses = (table, self.arena, self.program.weights, self.state)
+        at, arena, weights, state = (array.ctypes.data for array in addresses)
+        return functools.partial(
+            self.interpreter, at, len(table), arena, weights, thread, self.threads, state
+        )
 
     def run(self, batch: Array) -> Array:
         """Scores (N, classes) for a batch (N, H, W, C), both float32, C-contiguous."""
@@ -62,26 +83,20 @@ class Execution:
             self._start_threads()
         scores = np.empty((len(batch), *self.program.output_shape), np.float32)
         with self.lock:
-            for i, image in enumerate(batch):
-                self.input[...] = image
-                self._run_threads()
+            for i in range(len(batch)):
+                self.input[...] = batch[i]
+                self._run()
                 scores[i] = self.result
         return scores
 
-    def _run_threads(self) -> None:
-        others = (
-            [self.pool.submit(self._run, i) for i in range(1, self.threads)] if self.pool else []
-        )
-        self._run(0)
-        for other in others:
-            other.result()
 
-    def _run(self, thread: int) -> None:
-        table = self.program.table
-        self.interpreter(
-            table.ctypes.data, len(table), self.arena.ctypes.data, self.program.weights.ctypes.data,
-            thread, self.threads, self.state.ctypes.data,
-        )  # fmt: skip
+def _serve(call: Callable[[], int], keep: object) -> None:
+    call()
+
+
+def _stop(call: Callable[[], int], keep: object, process: int) -> None:
+    if process == os.getpid():  # the threads of a parent process are not ours to stop
+        call()
 
 
 def aligned_bytes(size: int) -> Bytes:

@@ -13,6 +13,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tinycnn.engine.kernels.family import CURRENT
+
 OPTIONS: dict[str, Any] = {
     "error_model": "numpy",  # no exceptions: a kernel has nobody to raise them to
     "boundscheck": False,  # pointers have no bounds
@@ -122,15 +124,34 @@ def atomic_store(typing: Any, pointer: Any, value: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def yield_core(typing: Any) -> Any:
-    """``sched_yield()``: let another thread have this core."""
+def pause(typing: Any) -> Any:
+    """Tell the core that this is a waiting loop."""
+    arm = CURRENT.name == "neon"
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = ir.FunctionType(ir.IntType(32), [])
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+        arguments = [ir.Constant(ir.IntType(32), 1)] if arm else []
+        kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
+        name = "llvm.aarch64.hint" if arm else "llvm.x86.sse2.pause"
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def futex(typing: Any, address: Any, operation: Any, value: Any) -> Any:
+    """Linux's ``futex(address, operation, value)``: 128 waits while it is value, 129 wakes."""
+    call = 98 if CURRENT.name == "neon" else 202
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        long = ir.IntType(64)
+        place = builder.ptrtoint(args[0], long)
+        kind = ir.FunctionType(long, [long] * 5)
+        function = cgutils.get_or_insert_function(builder.module, kind, "syscall")
+        numbers = [ir.Constant(long, call), place, args[1], args[2], ir.Constant(long, 0)]
+        return builder.call(function, numbers)
+
+    return types.int64(address, types.int64, types.int64), codegen
 
 
 @helper

@@ -11,9 +11,10 @@ from tinycnn.engine.kernels._jit import (
     atomic_add,
     atomic_load,
     atomic_store,
+    futex,
     helper,
     kernel,
-    yield_core,
+    pause,
 )
 from tinycnn.engine.kernels.axiswise import axis_wise, layer_norm
 from tinycnn.engine.kernels.blocked import (
@@ -59,25 +60,46 @@ from tinycnn.engine.kernels.matmul import matmul
 from tinycnn.engine.kernels.moving import copy, gather, resample
 from tinycnn.engine.kernels.pooling import global_pool, pool
 
-SPINS = 2000  # looks at the barrier before the core is offered to others
 SIGNATURE = (INTEGERS, types.int64, BYTES, BYTES, types.int64, types.int64, INTEGERS)
+
+# Places in ``state``, each in a cache line of its own.
+ARRIVED, GENERATION, JOB, SLEEPERS, STOP = 0, 8, 16, 24, 32
+SPINS = 4_000  # looks before a thread sleeps: some 70 microseconds, more than between two calls
+WAIT, WAKE = 128, 129  # private futex operations
+
+
+@helper
+def wait_while(state, place, value):
+    """Return when state[place] is no longer ``value``: look for a while, then sleep."""
+    spins = 0
+    while atomic_load(ahead(state, place)) == value:
+        spins += 1
+        pause()
+        if spins > SPINS:
+            atomic_add(ahead(state, SLEEPERS), 1)
+            futex(ahead(state, place), WAIT, value)  # compares the low half: enough
+            atomic_add(ahead(state, SLEEPERS), -1)
+
+
+@helper
+def advance(state, place, threads):
+    """Add 1 to state[place], and wake whoever sleeps on it."""
+    atomic_add(ahead(state, place), 1)
+    if atomic_load(ahead(state, SLEEPERS)) != 0:
+        futex(ahead(state, place), WAKE, threads)
 
 
 @helper
 def barrier(state, threads):
-    """Wait until all threads are here. state[0]: how many are; state[8]: how often all were."""
+    """Wait until all threads are here."""
     if threads == 1:
         return
-    generation = atomic_load(ahead(state, 8))
-    if atomic_add(state, 1) == threads - 1:
-        atomic_store(state, 0)
-        atomic_add(ahead(state, 8), 1)
-        return
-    spins = 0
-    while atomic_load(ahead(state, 8)) == generation:
-        spins += 1
-        if spins > SPINS:
-            yield_core()
+    generation = atomic_load(ahead(state, GENERATION))
+    if atomic_add(ahead(state, ARRIVED), 1) == threads - 1:
+        atomic_store(ahead(state, ARRIVED), 0)
+        advance(state, GENERATION, threads)
+    else:
+        wait_while(state, GENERATION, generation)
 
 
 @helper
@@ -134,9 +156,33 @@ def execute(row, arena, weights, thread, threads):
         copy(row, arena, weights, thread, threads)
 
 
-@kernel
-def run(table, count, arena, weights, thread, threads, state):
-    """Run ``count`` instructions; between them the threads wait for one another."""
+@helper
+def run_table(table, count, arena, weights, thread, threads, state):
+    """All instructions; between them the threads wait for one another."""
     for i in range(count):
         execute(ahead(table, i * WIDTH), arena, weights, thread, threads)
         barrier(state, threads)
+
+
+@kernel
+def run(table, count, arena, weights, thread, threads, state):
+    """Thread 0: run the program once, with the help of the others.
+
+    Every other thread serves: it waits for runs and takes its share, until it is told to stop
+    (by a call with thread -1). So a run costs no start of threads, and Python is out of it.
+    """
+    if thread < 0:
+        atomic_store(ahead(state, STOP), 1)
+        advance(state, JOB, threads)
+        return
+    if thread == 0:
+        if threads > 1:
+            advance(state, JOB, threads)
+        run_table(table, count, arena, weights, thread, threads, state)
+        return
+    seen = 0
+    while atomic_load(ahead(state, STOP)) == 0:
+        wait_while(state, JOB, seen)
+        seen += 1
+        if atomic_load(ahead(state, STOP)) == 0:
+            run_table(table, count, arena, weights, thread, threads, state)
