@@ -98,9 +98,9 @@ def _convert(
         )
     graph, leaves = build_graph(model, shape, keras2=version.startswith("2."))
     weights = collect(root, model, leaves)
-    wanted = {k: v for k, v in weights.items() if k in graph.weight_shapes}
-    graph.check_weights(wanted)
-    return Imported(graph, wanted, model.name, f"Keras {version}, {suffix}")
+    return Imported(
+        graph, _in_graph_order(graph, weights), model.name, f"Keras {version}, {suffix}"
+    )
 
 
 def _weights_only(root: Group, architecture: Graph | None, version: str | None) -> Imported:
@@ -111,9 +111,15 @@ def _weights_only(root: Group, architecture: Graph | None, version: str | None) 
             "holds weights alone; say which network they belong to: "
             "--architecture NAME --input HEIGHTxWIDTHxCHANNELS --classes N"
         )
-    weights = match_architecture(root, architecture)
-    architecture.check_weights(weights)
+    weights = _in_graph_order(architecture, match_architecture(root, architecture))
     return Imported(architecture, weights, "", f"Keras {version or '(unknown)'}, weights alone")
+
+
+def _in_graph_order(graph: Graph, weights: Mapping[str, Array]) -> dict[str, Array]:
+    """Leave out what belongs to no layer of the output's, and check the rest."""
+    wanted = {key: weights[key] for key in graph.weight_shapes if key in weights}
+    graph.check_weights(wanted)
+    return wanted
 
 
 def _version(metadata: Any) -> str | None:
