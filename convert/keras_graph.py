@@ -13,7 +13,7 @@ from tinycnn.nn.graph import INPUT, MAX_NODES, Graph, Input, Tensor, from_tensor
 from tinycnn.nn.layers.base import Array, Layer, Shape
 
 from .keras_config import Call, LayerConfig, ModelConfig, Ref
-from .keras_layers import convert_layer
+from .keras_layers import convert_layer, reason
 from .keras_ops import convert_operation, is_operation
 
 Path = tuple[str, ...]
@@ -127,7 +127,9 @@ class _Builder:
             for each in rest:
                 value = each(value)
         except GraphError as error:
-            raise ConversionError(f"layer {'/'.join(path)!r}: {error}") from None
+            raise ConversionError(
+                f"layer {'/'.join(path)!r} ({layer.class_name}): {reason(error)}"
+            ) from None
         return value
 
     def _convert(self, layer: LayerConfig, call: Call, path: Path, inputs: list[Tensor]) -> Leaf:
@@ -140,7 +142,9 @@ class _Builder:
         try:
             expected = first.weight_shapes(shapes if first.merges else shapes[0])
         except GraphError as error:
-            raise ConversionError(f"layer {'/'.join(path)!r}: {error}") from None
+            raise ConversionError(
+                f"layer {'/'.join(path)!r} ({layer.class_name}): {reason(error)}"
+            ) from None
         return Leaf(path, layer, converted.layers, converted.constants, expected)
 
 

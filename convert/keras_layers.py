@@ -73,9 +73,17 @@ def convert_layer(layer: LayerConfig, name: str, shape: Shape, keras2: bool) -> 
         tail = _activation(options, name, keras2)
         made = rule.layer.from_config({**options, "name": name})
         constants = rule.constants(config, shape) if rule.constants else {}
-    except (ConversionError, GraphError, ValueError) as error:
+    except GraphError as error:
+        raise ConversionError(f"{where}: {reason(error)}") from None
+    except (ConversionError, ValueError) as error:
         raise ConversionError(f"{where}: {error}") from None
     return Converted((made, *tail), constants)
+
+
+def reason(error: GraphError) -> str:
+    """Return a layer's complaint without its name, which the file's own name replaces."""
+    _, colon, rest = str(error).partition(": ")
+    return rest if colon else str(error)
 
 
 def _options(rule: Rule, config: Mapping[str, Any], shape: Shape) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""Real files that users have, in `../shared/corpus`; skipped where that is absent."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tinycnn.convert import keras
+
+from tinycnn.engine.session import BACKENDS, Session
+from tinycnn.errors import ConversionError
+from tinycnn.nn.model import Model
+from tinycnn.nn.preprocessing import Preprocessing
+
+CORPUS = Path(__file__).resolve().parents[2] / ".." / "shared" / "corpus"
+pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="../shared/corpus is not there")
+TOLERANCE = 1e-4
+FILES = {
+    "tinymaix/tools_h5_mbnet128_0.25.h5": ("tinymaix/mbnet128_0.25", 475_544),
+    "tinymaix/tools_h5_cifar10.h5": ("tinymaix/cifar10", 90_090),
+    "tinymaix/tools_h5_mnist_dw.h5": ("tinymaix/tools_h5_mnist_dw", 1_546),
+    "tinymaix/tools_h5_mnist_resnet.h5": ("tinymaix/tools_h5_mnist_resnet", 22_930),
+    "chest_teachable/keras_model.h5": ("chest_teachable/keras_model", 538_608),
+    "face_classification/fer2013_mini_XCEPTION.hdf5": (
+        "face_classification/fer2013_mini_XCEPTION",
+        58_168,
+    ),
+}
+
+
+def golden(name):
+    """Input and output: stored, or the input by its recipe."""
+    with np.load(CORPUS / f"{name}_golden.npz") as file:
+        if "shape" in file:
+            random = np.random.default_rng(7).random(tuple(file["shape"]), dtype=np.float32)
+            return random * 2 - 1, file["y"]
+        keys = sorted(file)
+        return tuple(next(file[k] for k in keys if k.endswith(end)) for end in ("_x", "_y"))
+
+
+def session(found, backend, **options):
+    channels = found.graph.input_shape[2]
+    preprocessing = Preprocessing("grayscale" if channels == 1 else "rgb", **options)
+    return Session(Model(found.graph, found.weights, preprocessing), backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("path", FILES)
+def test_file_equals_its_golden(path, backend):
+    name, parameters = FILES[path]
+    found = keras.read(CORPUS / path)
+    assert found.graph.parameters == parameters
+    x, y = golden(name)
+    got = session(found, backend).predict(x)
+    difference = np.abs(got - y.reshape(got.shape)).max()
+    print(f"{path}: {found.origin}, {backend}: {difference:.1e}")
+    assert difference <= TOLERANCE
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_parrot_is_a_macaw(backend):
+    found = keras.read(CORPUS / "tinymaix/tools_h5_mbnet128_0.25.h5")
+    labels = (CORPUS / "tinymaix/imagenet_labels.txt").read_text().splitlines()[-1000:]
+    with Image.open(CORPUS / "tinymaix/parrot.jpg") as image:
+        small = image.convert("RGB").resize((128, 128), Image.Resampling.BILINEAR)
+    model = session(found, backend, scale=1 / 127.5, offset=-1.0)
+    scores = model.predict(model.model.preprocessing.normalise(np.asarray(small)[None]))[0]
+    assert labels[int(scores.argmax())] == "macaw"
+    assert scores.max() > 0.8
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        "squeezenet_weights_th_dim_ordering_th_kernels_notop.h5",
+    ],
+)
+def test_weights_alone_ask_for_their_architecture(name):
+    with pytest.raises(ConversionError, match="holds weights alone; say which network"):
+        keras.read(CORPUS / "squeezenet" / name)
