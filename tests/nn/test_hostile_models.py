@@ -213,7 +213,7 @@ ODD = st.one_of(
     st.sampled_from(["glu", "softmax", "nearest", "Dense", "Concatenate", [], {}, [[]], [1, 1]]),
     st.lists(st.integers(-2, 9), max_size=4),
     st.dictionaries(st.sampled_from(["name", "units", "all"]), st.integers(), max_size=2),
-)
+).map(copy.deepcopy)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -248,7 +248,9 @@ def mutate(draw: Any, tree: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", MODELS)
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=250, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(data=st.data())
 def test_mutated_metadata(name, data):
     tree = copy.deepcopy(json.loads(json.dumps(TREES[name])))

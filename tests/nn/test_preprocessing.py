@@ -74,5 +74,9 @@ def test_what_would_lie(settings, message):
         Preprocessing(**settings)
 
 
+def test_overflow_is_seen_and_not_warned_about():
+    assert np.isinf(Preprocessing(scale=1e38).normalise(PIXELS)).any()
+
+
 def test_channels():
     assert [Preprocessing(mode).channels for mode in ("grayscale", "rgb")] == [1, 3]
