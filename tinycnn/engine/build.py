@@ -6,7 +6,16 @@ wanted CPU makes object code of it. The same way serves this machine and others 
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
+
+import tinycnn
+from tinycnn.engine.kernels.family import CURRENT, of_host
+from tinycnn.errors import BackendError
 
 ENTRY = "tinycnn_run"
 
@@ -18,17 +27,41 @@ class Target:
     triple: str
     cpu: str
     features: str = ""
+    family: str = "generic"
+
+
+# What LLVM is told when a family is forced that is not the CPU's own.
+FORCED = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "neon": "cortex-a72", "generic": "x86-64"}
 
 
 def host() -> Target:
-    """Describe this machine's CPU, as LLVM sees it."""
+    """Describe this machine's CPU, as LLVM sees it; a forced family as its plainest member."""
     import llvmlite.binding as llvm
 
+    triple = llvm.get_process_triple()
+    if CURRENT.name != of_host():
+        return Target(triple, FORCED[CURRENT.name], "", CURRENT.name)
     features = llvm.get_host_cpu_features().flatten()
-    return Target(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+    return Target(triple, llvm.get_host_cpu_name(), features, CURRENT.name)
 
 
 def object_code(target: Target) -> bytes:
+    """Compile for ``target`` in a process of its own: 300 MB of compiler leave with it."""
+    root = str(Path(tinycnn.__file__).resolve().parent.parent)
+    environment = os.environ | {"TINYCNN_FAMILY": target.family, "PYTHONPATH": root}
+    arguments = [target.triple, target.cpu, target.features, target.family]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "kernels.o")
+        # -P: nothing is imported from the current directory
+        command = [sys.executable, "-P", "-m", "tinycnn.engine.build", *arguments, str(out)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise BackendError(f"kernels could not be compiled ({last}); use --backend numpy")
+        return out.read_bytes()
+
+
+def compile_here(target: Target) -> bytes:
     """Compile the interpreter with all kernels for ``target``: an ELF object with one symbol."""
     import llvmlite.binding as llvm
 
@@ -79,3 +112,8 @@ def _hide_all_but(module: object, name: str) -> None:
     for variable in module.global_variables:  # type: ignore[attr-defined]
         if not variable.is_declaration:
             variable.linkage = "internal"
+
+
+if __name__ == "__main__":
+    *described, path = sys.argv[1:]
+    Path(path).write_bytes(compile_here(Target(*described)))

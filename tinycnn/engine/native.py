@@ -6,8 +6,10 @@ Neither path imports Numba when the cache has the code: llvmlite's loader is eno
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import functools
 import importlib.metadata
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -40,9 +42,11 @@ def load() -> Callable[..., int]:
 def code_for(target: build.Target) -> bytes:
     """Object code for ``target``, from the cache or compiled now."""
     versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite")]
-    name = cache.key(target.triple, target.cpu, target.features, *versions) + ".o"
+    name = cache.key(*dataclasses.astuple(target), *versions) + ".o"
     code = cache.load(name)
     if code is None:
+        if sys.stderr.isatty():
+            print("tinycnn: compiling kernels for this CPU, once ...", file=sys.stderr)
         code = build.object_code(target)
         cache.store(name, code)
     return code

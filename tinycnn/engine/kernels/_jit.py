@@ -34,6 +34,11 @@ kernel: Any = numba.njit(**OPTIONS)
 helper: Any = numba.njit(**OPTIONS, inline="never")
 
 
+def typed(*arguments: Any) -> Any:
+    """Like `helper` with its types told: otherwise each constant argument makes a version."""
+    return numba.njit(types.void(*arguments), **OPTIONS)
+
+
 def _pointer_cast(target: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = builder.gep(args[0], [args[1]])

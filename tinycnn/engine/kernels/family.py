@@ -7,7 +7,9 @@ stay within the registers (32 of AVX-512 and NEON, 16 of AVX2), or the inner loo
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 BLOCK = 16  # channels that lie together: [block][row][column][16]
 
@@ -35,6 +37,23 @@ FAMILIES = {
         Family("avx512", 16, rows=10, vectors=2, depthwise=14),
         Family("avx2", 8, rows=6, vectors=2, depthwise=4),
         Family("neon", 4, rows=5, vectors=4, depthwise=4, lanes=True),
+        Family("generic", 4, rows=5, vectors=2, depthwise=4),
     )
 }
-CURRENT = FAMILIES[os.environ.get("TINYCNN_FAMILY", "avx512")]
+
+
+def of_host() -> str:
+    """Name of the family that this machine's CPU belongs to."""
+    if platform.machine() == "aarch64":
+        return "neon"
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().partition("flags")[2].split("\n")[0].split())
+    except OSError:
+        flags = set()
+    if {"avx512f", "avx512vl", "avx512bw", "avx512dq"} <= flags:
+        return "avx512"
+    return "avx2" if {"avx2", "fma"} <= flags else "generic"
+
+
+# TINYCNN_FAMILY forces another one: for tests, and for compiling for other machines.
+CURRENT = FAMILIES[os.environ.get("TINYCNN_FAMILY") or of_host()]

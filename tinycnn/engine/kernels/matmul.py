@@ -26,6 +26,7 @@ from tinycnn.engine.kernels._jit import (
     parameter,
     share_begin,
     share_end,
+    typed,
 )
 from tinycnn.engine.kernels.family import BLOCK, CURRENT, Family
 from tinycnn.engine.kernels.instructions import MATMUL
@@ -138,7 +139,7 @@ _near, _far, _any = (make_tile(CURRENT, step) for step in (BLOCK, 2 * BLOCK, 0))
 PANEL, ROWS, VECTOR, VECTORS = CURRENT.panel, CURRENT.rows, CURRENT.vector, CURRENT.vectors
 
 
-@helper
+@typed(types.int64, types.int64, *_TILE)
 def tile(
     rows, vectors, x, distance, segments, full, short, channels, weights, bias,
     residual, residual_block, y, y_block, low, high,

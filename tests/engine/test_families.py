@@ -1,0 +1,86 @@
+"""Every CPU family that this machine can run computes the same; its tiles stay in registers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinycnn.engine import build, native
+from tinycnn.engine.kernels.family import CURRENT, FAMILIES, of_host
+
+RUNS_ON = {
+    "avx512": ("avx512", "avx2", "generic"),
+    "avx2": ("avx2", "generic"),
+    "neon": ("neon",),
+    "generic": ("generic",),
+}
+# Vector registers as objdump spells them, and whether a store of one goes to the stack.
+SPILL = {
+    "avx512": r"vmovups\s+%zmm\d+,-?(0x[0-9a-f]+)?\(%r[sb]p",
+    "avx2": r"vmovups\s+%ymm\d+,-?(0x[0-9a-f]+)?\(%r[sb]p",
+}
+FUSED = {"avx512": r"vfmadd\w+ps\s.*%zmm", "avx2": r"vfmadd\w+ps\s.*%ymm"}
+
+
+@pytest.mark.parametrize("family", [f for f in RUNS_ON[of_host()] if f != CURRENT.name])
+def test_other_families_of_this_machine(family):
+    """The whole suite of generated cases once more, in a process that forces the family."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, str(Path(__file__).with_name("test_backends.py"))],
+        env=os.environ | {"TINYCNN_FAMILY": family},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def loops(listing: str, fused: str) -> list[list[str]]:
+    """Innermost loops of a disassembly: runs of lines that end in a jump back to their start."""
+    lines = [line.split("\t") for line in listing.splitlines() if line.count("\t") >= 1]
+    address = {
+        m[1]: i for i, line in enumerate(lines) if (m := re.match(r"\s*([0-9a-f]+):", line[0]))
+    }
+    found = []
+    for i, line in enumerate(lines):
+        jump = re.search(r"\bj[a-z]+\s+([0-9a-f]+)", line[-1])
+        start = address.get(jump[1]) if jump else None
+        if start is not None and start < i:
+            body = [part[-1] for part in lines[start : i + 1]]
+            if sum(bool(re.search(fused, text)) for text in body) >= 8 and not any(
+                re.search(r"\bj[a-z]+\s", text) for text in body[:-1]
+            ):
+                found.append(body)
+    return found
+
+
+@pytest.mark.skipif(not shutil.which("objdump"), reason="needs objdump (binutils)")
+@pytest.mark.skipif(CURRENT.name not in FUSED, reason="reads x86 assembly")
+def test_inner_loops_hold_their_accumulators_in_registers(tmp_path):
+    """No inner loop of the matrix products stores a vector: sums stay where they are."""
+    path = tmp_path / "kernels.o"
+    path.write_bytes(native.code_for(build.host()))
+    listing = subprocess.run(
+        ["objdump", "-d", "--no-show-raw-insn", str(path)], capture_output=True, text=True
+    ).stdout
+    inner = loops(listing, FUSED[CURRENT.name])
+    largest = CURRENT.rows * CURRENT.vectors * 4  # multiply-adds of the largest tile, unrolled
+    counts = [sum(bool(re.search(FUSED[CURRENT.name], t)) for t in body) for body in inner]
+    assert largest in counts
+    for body in inner:
+        assert not [text for text in body if re.search(SPILL[CURRENT.name], text)]
+
+
+def test_a_tile_fits_the_registers():
+    registers = {"avx512": 32, "avx2": 16, "neon": 32, "generic": 16}
+    for family in FAMILIES.values():
+        inputs = family.rows if family.lanes else 1
+        used = family.rows * family.vectors + family.vectors + inputs
+        assert used <= registers[family.name], family.name
