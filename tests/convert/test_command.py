@@ -69,11 +69,7 @@ def test_every_option_reaches_the_model(file, tmp_path, capsys):
     assert "Total params: 50" in out
     model = modelfile.load(tmp_path / "named.safetensors")
     assert model.labels == ("normal", "abnormal")
-    assert (model.decision.rule, model.decision.threshold, model.decision.positive) == (
-        "any",
-        0.4,
-        1,
-    )
+    assert model.decision == Decision("any", 0.4, 1)
     p = model.preprocessing
     assert (p.scale, p.offset, p.interpolation) == (1 / 127.5, -1.0, "bilinear")
     assert p.crop_to_aspect_ratio
