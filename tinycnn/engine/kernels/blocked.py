@@ -5,9 +5,15 @@ Channels above the picture's own, in the last block, are computed along and neve
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 from tinycnn.engine.kernels._jit import (
+    FLOATS,
     ahead,
     floats,
     helper,
@@ -17,7 +23,7 @@ from tinycnn.engine.kernels._jit import (
     share_end,
 )
 from tinycnn.engine.kernels.elementwise import clipped, combine
-from tinycnn.engine.kernels.family import BLOCK
+from tinycnn.engine.kernels.family import BLOCK, CURRENT, Family
 from tinycnn.engine.kernels.instructions import (
     ADD,
     ADD_BLOCKED,
@@ -28,7 +34,62 @@ from tinycnn.engine.kernels.instructions import (
     POOL_BLOCKED,
     RING,
 )
-from tinycnn.engine.kernels.pooling import absorb, start
+from tinycnn.engine.kernels.tile import F32, Vectors, loop, number
+
+
+def _emit_window(builder: Any, family: Family, largest: bool, args: Any) -> None:
+    """Maximum or sum of a window in registers; a maximum with NaN is NaN."""
+    x, row, rows, columns, factor, y = args
+    v = Vectors(builder, family.vector)
+    lanes = range(0, BLOCK, family.vector)
+
+    def absorb(total: Any, value: Any) -> Any:
+        if not largest:
+            return builder.fadd(total, value)
+        greater = builder.fcmp_ordered(">", value, total)
+        nan = builder.fcmp_unordered("uno", value, value)
+        return builder.select(builder.or_(greater, nan), value, total)
+
+    def line(r: Any, totals: list[Any]) -> list[Any]:
+        start = v.at(x, builder.mul(r, row))
+
+        def pixel(c: Any, totals: list[Any]) -> list[Any]:
+            place = v.at(start, builder.mul(c, number(BLOCK)))
+            return [absorb(t, v.load(place, k)) for t, k in zip(totals, lanes, strict=True)]
+
+        return loop(builder, columns, totals, pixel)
+
+    nothing = v.splat(ir.Constant(F32, float("-inf") if largest else 0.0))
+    totals = loop(builder, rows, [nothing for _ in lanes], line)
+    for total, k in zip(totals, lanes, strict=True):
+        v.store(total if largest else builder.fmul(total, v.splat(factor)), y, k)
+
+
+def _make_window(largest: bool) -> Any:
+    """Make ``window(x, row, rows, columns, factor, y)``: one pixel of one block."""
+
+    @intrinsic
+    def window(typing, x, row, rows, columns, factor, y):
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            _emit_window(builder, CURRENT, largest, args)
+            return context.get_dummy_value()
+
+        long = types.int64
+        return types.void(FLOATS, long, long, long, types.float32, FLOATS), codegen
+
+    return window
+
+
+_largest, _mean = _make_window(True), _make_window(False)
+
+
+@helper
+def window(kind, x, row, rows, columns, y):
+    """Reduce ``rows`` x ``columns`` pixels of one block to one."""
+    if kind == MEAN:
+        _mean(x, row, rows, columns, np.float32(1) / np.float32(rows * columns), y)
+    else:
+        _largest(x, row, rows, columns, np.float32(1), y)
 
 
 @kernel
@@ -48,14 +109,8 @@ def pool_blocked(row, arena, weights, thread, threads):
         for ox in range(row[POOL_BLOCKED.out_width]):
             left = ox * row[POOL_BLOCKED.stride_x] - row[POOL_BLOCKED.left]
             x0, x1 = max(left, 0), min(left + row[POOL_BLOCKED.kernel_width], width)
-            pixel = ahead(y, ox * BLOCK)
-            start(kind, pixel, BLOCK)
-            for iy in range(y0, y1):
-                for ix in range(x0, x1):
-                    absorb(kind, pixel, ahead(x, iy * x_row + ix * BLOCK), BLOCK)
-            if kind == MEAN:
-                for c in range(BLOCK):
-                    pixel[c] /= np.float32((y1 - y0) * (x1 - x0))
+            first = ahead(x, y0 * x_row + x0 * BLOCK)
+            window(kind, first, x_row, y1 - y0, x1 - x0, ahead(y, ox * BLOCK))
 
 
 @kernel
@@ -67,14 +122,7 @@ def global_pool_blocked(row, arena, weights, thread, threads):
         x = floats(arena, row[GLOBAL_POOL_BLOCKED.x])
         x = ahead(x, block * row[GLOBAL_POOL_BLOCKED.x_block])
         y = ahead(floats(arena, row[GLOBAL_POOL_BLOCKED.y]), block * BLOCK)
-        start(kind, y, BLOCK)
-        for r in range(rows):
-            for c in range(columns):
-                place = r * row[GLOBAL_POOL_BLOCKED.x_row] + c * BLOCK
-                absorb(kind, y, ahead(x, place), BLOCK)
-        if kind == MEAN:
-            for c in range(BLOCK):
-                y[c] /= np.float32(rows * columns)
+        window(kind, x, row[GLOBAL_POOL_BLOCKED.x_row], rows, columns, y)
 
 
 @helper
