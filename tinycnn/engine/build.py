@@ -7,6 +7,7 @@ wanted CPU makes object code of it. The same way serves this machine and others 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tinycnn
-from tinycnn.engine.kernels.family import CURRENT, of_host
+from tinycnn.engine.kernels.family import CURRENT, cpu_identity, of_host
 from tinycnn.errors import BackendError
 
 ENTRY = "tinycnn_run"
@@ -34,19 +35,33 @@ class Target:
 FORCED = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "neon": "cortex-a72", "generic": "x86-64"}
 
 
+NATIVE = "native"
+
+
 def host() -> Target:
-    """Describe this machine's CPU, as LLVM sees it; a forced family as its plainest member."""
+    """Describe this machine without asking LLVM, which takes long to load: see `_resolve`."""
+    cpu, features = cpu_identity()
+    return Target(NATIVE, cpu, features, CURRENT.name)
+
+
+def _resolve(target: Target) -> Target:
+    """What LLVM calls this machine's CPU; a forced family is compiled for its plainest member."""
     import llvmlite.binding as llvm
 
+    if target.triple != NATIVE:
+        return target
     triple = llvm.get_process_triple()
-    if CURRENT.name != of_host():
-        return Target(triple, FORCED[CURRENT.name], "", CURRENT.name)
+    if target.family != of_host():
+        return Target(triple, FORCED[target.family], "", target.family)
     features = llvm.get_host_cpu_features().flatten()
-    return Target(triple, llvm.get_host_cpu_name(), features, CURRENT.name)
+    return Target(triple, llvm.get_host_cpu_name(), features, target.family)
 
 
 def object_code(target: Target) -> bytes:
-    """Compile for ``target`` in a process of its own: 300 MB of compiler leave with it."""
+    """Compile for ``target`` in a process of its own: 300 MB of compiler leave with it.
+
+    A shared library where the machine has a linker, else a relocatable object.
+    """
     root = str(Path(tinycnn.__file__).resolve().parent.parent)
     environment = os.environ | {"TINYCNN_FAMILY": target.family, "PYTHONPATH": root}
     arguments = [target.triple, target.cpu, target.features, target.family]
@@ -58,12 +73,24 @@ def object_code(target: Target) -> bytes:
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise BackendError(f"kernels could not be compiled ({last}); use --backend numpy")
-        return out.read_bytes()
+        return _linked(out).read_bytes()
+
+
+def _linked(path: Path) -> Path:
+    """Link an object file to a shared library, if `ld` is there and willing."""
+    linker, library = shutil.which("ld"), path.with_suffix(".so")
+    if linker is None:
+        return path
+    command = [linker, "-shared", "--strip-all", "-z", "noexecstack", "-o", str(library), str(path)]
+    done = subprocess.run(command, capture_output=True)
+    return path if done.returncode else library
 
 
 def compile_here(target: Target) -> bytes:
     """Compile the interpreter with all kernels for ``target``: an ELF object with one symbol."""
     import llvmlite.binding as llvm
+
+    target = _resolve(target)
 
     text, name = _intermediate_code()
     llvm.initialize_all_targets()

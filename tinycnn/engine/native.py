@@ -1,6 +1,7 @@
 """Machine code made callable: compiled for this machine once, then loaded from the cache.
 
-Neither path imports Numba when the cache has the code: llvmlite's loader is enough.
+With the code in the cache Numba is not imported, and where it was linked to a library (see
+`build`), llvmlite neither.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import ctypes
 import dataclasses
 import functools
 import importlib.metadata
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -26,15 +28,14 @@ def load() -> Callable[..., int]:
 
     Addresses are integers. The call releases the GIL.
     """
-    code = code_for(build.host())
-    engine = _link(code)
-    function = _PROTOTYPE(engine.get_function_address(build.ENTRY))
+    keep, place = _link(code_for(build.host()))
+    function = _PROTOTYPE(place)
     unused = (ctypes.c_int64 * 2)()
     address = ctypes.addressof(unused)
-    keep = (engine, unused)  # the code lives as long as the function
 
     def run(*arguments: int) -> int:
-        return int(function(address, address + 8, *arguments)) if keep else -1
+        # The code, and the places nobody looks at, live as long as this function.
+        return int(function(address, address + 8, *arguments)) if keep and unused else -1
 
     return run
 
@@ -52,7 +53,10 @@ def code_for(target: build.Target) -> bytes:
     return code
 
 
-def _link(code: bytes) -> Any:
+def _link(code: bytes) -> tuple[Any, int]:
+    """Load machine code: (what keeps it loaded, address of the interpreter)."""
+    if code[16:18] == b"\x03\x00":  # ELF's type: a shared library
+        return _load_library(code)
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -61,4 +65,18 @@ def _link(code: bytes) -> Any:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    return engine
+    return engine, engine.get_function_address(build.ENTRY)
+
+
+def _load_library(code: bytes) -> tuple[Any, int]:
+    """Load from memory, not by name: what was checked is what runs."""
+    descriptor = os.memfd_create("tinycnn", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(code)
+        library = ctypes.CDLL(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+    place = ctypes.cast(getattr(library, build.ENTRY), ctypes.c_void_p).value
+    assert place is not None
+    return library, place

@@ -42,14 +42,26 @@ FAMILIES = {
 }
 
 
+def cpu_identity() -> tuple[str, str]:
+    """(model, features) of this machine's CPU as Linux tells them, features in order."""
+    wanted = {"model name": "", "CPU part": "", "flags": "", "Features": ""}
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        name, _, value = line.partition(":")
+        if wanted.get(name.strip()) == "":
+            wanted[name.strip()] = value.strip()
+    features = " ".join(sorted((wanted["flags"] or wanted["Features"]).split()))
+    return f"{platform.machine()} {wanted['model name'] or wanted['CPU part']}", features
+
+
 def of_host() -> str:
     """Name of the family that this machine's CPU belongs to."""
     if platform.machine() == "aarch64":
         return "neon"
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().partition("flags")[2].split("\n")[0].split())
-    except OSError:
-        flags = set()
+    flags = set(cpu_identity()[1].split())
     if {"avx512f", "avx512vl", "avx512bw", "avx512dq"} <= flags:
         return "avx512"
     return "avx2" if {"avx2", "fma"} <= flags else "generic"

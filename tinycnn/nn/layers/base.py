@@ -45,7 +45,7 @@ class Layer:
 
     def __post_init__(self) -> None:
         """Check the type of every field; subclasses normalise first and check values after."""
-        hints = _hints(type(self))  # type: ignore[arg-type]  # a class is hashable
+        hints = _hints(type(self))  # type: ignore[arg-type]  # a class is hashable, mypy!
         for f in fields(self):
             value = getattr(self, f.name)
             if not has_type(value, hints[f.name]):

@@ -1,0 +1,65 @@
+"""Machine code is loaded in two ways: as a library, or as an object where there is no linker."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+
+from tinycnn.engine import build, native
+from tinycnn.engine.kernels.family import CURRENT
+from tinycnn.errors import BackendError
+
+PROGRAM = """
+define i32 @tinycnn_run(i32 %a) {
+  %b = add i32 %a, 7
+  ret i32 %b
+}
+"""
+
+
+def small_object() -> bytes:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    machine = target.create_target_machine(reloc="pic", codemodel="default")
+    return machine.emit_object(llvm.parse_assembly(PROGRAM))
+
+
+def run(code: bytes) -> int:
+    keep, place = native._link(code)
+    assert keep
+    return ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int32)(place)(35)
+
+
+def test_object_without_a_linker(tmp_path, monkeypatch):
+    monkeypatch.setattr(build.shutil, "which", lambda name: None)
+    path = tmp_path / "kernels.o"
+    path.write_bytes(small_object())
+    assert build._linked(path) == path
+    assert run(path.read_bytes()) == 42
+
+
+def test_library_with_a_linker(tmp_path):
+    if not build.shutil.which("ld"):
+        pytest.skip("no ld on this machine")
+    path = tmp_path / "kernels.o"
+    path.write_bytes(small_object())
+    library = build._linked(path)
+    assert library.suffix == ".so"
+    assert run(library.read_bytes()) == 42
+
+
+def test_a_linker_that_fails_is_done_without(tmp_path, monkeypatch):
+    monkeypatch.setattr(build.shutil, "which", lambda name: "/bin/false")
+    path = tmp_path / "kernels.o"
+    path.write_bytes(small_object())
+    assert build._linked(path) == path
+
+
+def test_a_compiler_that_fails_is_one_line():
+    target = build.Target("no-such-triple", "no-such-cpu", "", CURRENT.name)
+    with pytest.raises(BackendError, match="could not be compiled.*--backend numpy"):
+        build.object_code(target)
