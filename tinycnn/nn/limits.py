@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_NODES = 4_000  # NASNetLarge has 1,041
 MAX_NAME = 512
 MAX_RANK = 8
-MAX_DIMENSION = 1 << 20
+MAX_DIMENSION = 1 << 24  # a flattened picture of 224 x 224 x 32 has 1.6 million
 MAX_INPUT = 1 << 23  # values: 2896 x 2896, or 1672 x 1672 x 3
 MAX_ELEMENTS = 1 << 26  # of one tensor: 256 MiB in float32
 MAX_LIVE = 1 << 28  # of all tensors that are needed at one time
