@@ -61,5 +61,5 @@ def test_a_linker_that_fails_is_done_without(tmp_path, monkeypatch):
 
 def test_a_compiler_that_fails_is_one_line():
     target = build.Target("no-such-triple", "no-such-cpu", "", CURRENT.name)
-    with pytest.raises(BackendError, match="could not be compiled.*--backend numpy"):
+    with pytest.raises(BackendError, match="could not be compiled"):
         build.object_code(target)

@@ -70,13 +70,12 @@ def _link(code: bytes) -> tuple[Any, int]:
 
 def _load_library(code: bytes) -> tuple[Any, int]:
     """Load from memory, not by name: what was checked is what runs."""
+    # It stays open: the loader knows libraries by name, and another file with this one's number
+    # would be taken for it.
     descriptor = os.memfd_create("tinycnn", os.MFD_CLOEXEC)
-    try:
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(code)
-        library = ctypes.CDLL(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(code)
+    library = ctypes.CDLL(f"/proc/self/fd/{descriptor}")
     place = ctypes.cast(getattr(library, build.ENTRY), ctypes.c_void_p).value
     assert place is not None
     return library, place
