@@ -1,7 +1,7 @@
 """HDF5 files are read in a process of their own, with limits on its time and memory.
 
 The HDF5 library is C code that was not written for hostile files: single flipped bytes were seen
-to send version 1.14 into an endless loop. What happens in there ends as an error here.
+to send versions 1.14 and 2.0 into an endless loop. What happens in there ends as an error here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from tinycnn.errors import ConversionError
 from .hdf5 import MAX_TOTAL, Group, read
 
 SECONDS = 60.0  # to read one file, beside a second for each 10 MB of it
-MEMORY = 2 * MAX_TOTAL + (1 << 30)  # address space of the reading process
+MEMORY = 1 << 30  # address space of the reading process, beside 8 bytes for each of the file's
+MOST_MEMORY = MEMORY + 2 * MAX_TOTAL
 MAX_HEADER = 256 << 20
 
 
@@ -112,7 +113,6 @@ def read_isolated(source: Path | bytes) -> Group:
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer requests until there are no more: the child's side."""
-    _limit()
     while True:
         try:
             request = json.loads(_take(requests, _length(requests)))
@@ -121,6 +121,7 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         size = request.get("bytes")
         source = Path(request["path"]) if size is None else _take(requests, size)
         try:
+            _limit(source.stat().st_size if isinstance(source, Path) else size)
             _send_group(answers, read(source))
         except ConversionError as error:
             _send(answers, {"error": str(error)})
@@ -128,11 +129,13 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
             _send(answers, {"error": f"cannot be read: {error.strerror or error}"})
 
 
-def _limit() -> None:
+def _limit(size: int) -> None:
+    """Bound what reading ``size`` bytes may cost: names can be repeated without end."""
+    memory = min(MEMORY + 8 * size, MOST_MEMORY)
     with suppress(ImportError, OSError, ValueError):  # no such limits on Windows
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (memory, MOST_MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -70,7 +70,10 @@ def run(count: int, seed: int, files: list[Path], keep: Path, seconds: float = 3
                 outcomes["converted"] += 1
             except TinycnnError as error:
                 outcomes["refused"] += 1
-                outcomes["library"] += "did not come back" in str(error)
+                if "did not come back" in str(error):
+                    outcomes[f"library: {str(error).rpartition('(')[2][:-1]}"] += (
+                        1  # signal 9: out of time
+                    )
                 if "\n" in str(error):
                     raise AssertionError(f"case {number}: more than one line") from error
             except BaseException:
