@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tests.engine.cases import random_weights
 from tinycnn.errors import UsageError
 from tinycnn.nn.architectures import ARCHITECTURES, build
 from tinycnn.nn.architectures.mobilenet_v2 import divisible
@@ -13,6 +14,10 @@ from tinycnn.nn.architectures.mobilenet_v2 import divisible
         ("mobilenet_v2", (224, 224, 3), 1000, 3_538_984, None),
         ("mobilenet", (224, 224, 1), 2, 3_230_338, None),
         ("mobilenet", (224, 224, 3), 1000, 4_253_864, None),
+        ("densenet121", (224, 224, 3), 1000, 8_062_504, None),
+        ("densenet169", (224, 224, 3), 1000, 14_307_880, None),
+        ("densenet201", (224, 224, 3), 1000, 20_242_984, None),
+        ("resnet50", (224, 224, 3), 1000, 25_636_712, None),
         ("cnn1", (32, 32, 1), 1, 931_009, None),
         ("cnn3", (32, 32, 1), 1, 63_137, None),
         ("cnn5", (32, 32, 1), 1, 97_409, None),
@@ -30,10 +35,7 @@ def test_scores_add_up(name):
     shape = (32, 32, 1) if name.startswith("cnn") else (64, 48, 3)
     graph = build(name, shape, 3)
     random = np.random.default_rng(1)
-    weights = {
-        key: np.abs(random.normal(size=s)).astype(np.float32) * 0.1 + 0.01
-        for key, s in graph.weight_shapes.items()
-    }
+    weights = random_weights(graph, random)
     scores = graph.forward(random.random((2, *shape), np.float32), weights)
     np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-5)
 
@@ -53,7 +55,8 @@ def test_width_is_a_multiple_of_eight_and_loses_a_tenth_at_most():
 def test_wrong_use_is_told():
     with pytest.raises(UsageError, match="there are mobilenet_v2"):
         build("vgg")
-    with pytest.raises(UsageError, match="alpha must be 1"):
-        build("cnn5", (32, 32, 1), 1, alpha=0.5)
+    for name, shape in [("cnn5", (32, 32, 1)), ("resnet50", (64, 64, 3))]:
+        with pytest.raises(UsageError, match="alpha must be 1"):
+            build(name, shape, 1, alpha=0.5)
     with pytest.raises(UsageError, match="height, width, channels"):
         build("mobilenet", (224, 224))

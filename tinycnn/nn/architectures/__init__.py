@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tinycnn.errors import UsageError
+from tinycnn.nn.architectures.densenet import densenet121, densenet169, densenet201
 from tinycnn.nn.architectures.mobilenet import mobilenet
 from tinycnn.nn.architectures.mobilenet_v2 import mobilenet_v2
+from tinycnn.nn.architectures.resnet import resnet50
 from tinycnn.nn.architectures.shoulder import five_layer_cnn, one_layer_cnn, three_layer_cnn
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers.base import Shape
@@ -19,6 +21,10 @@ from tinycnn.nn.layers.base import Shape
 ARCHITECTURES: dict[str, Callable[[Shape, int, float], Graph]] = {
     "mobilenet_v2": mobilenet_v2,
     "mobilenet": mobilenet,
+    "densenet121": densenet121,
+    "densenet169": densenet169,
+    "densenet201": densenet201,
+    "resnet50": resnet50,
     "cnn1": one_layer_cnn,
     "cnn3": three_layer_cnn,
     "cnn5": five_layer_cnn,

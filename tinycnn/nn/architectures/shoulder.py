@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinycnn.errors import UsageError
-from tinycnn.nn.architectures._heads import score_activation
+from tinycnn.nn.architectures._heads import one_width, score_activation
 from tinycnn.nn.graph import Graph, Sequential
 from tinycnn.nn.layers import (
     BatchNormalization,
@@ -64,6 +63,5 @@ def _head(classes: int) -> list[Layer]:
 
 
 def _network(blocks: Sequence[Layer], input_shape: Shape, classes: int, alpha: float) -> Graph:
-    if alpha != 1.0:
-        raise UsageError(f"this network has one width only: alpha must be 1, not {alpha}")
+    one_width(alpha)
     return Sequential([*blocks, *_head(classes)], input_shape)
