@@ -40,8 +40,9 @@ def _bottleneck(
 
 
 def _convolution(x: Tensor, filters: int, size: int, stride: int, name: str) -> Tensor:
-    padding = "same" if size > 1 else "valid"
-    x = Conv2D(filters, size, stride, padding=padding, name=f"{name}_conv")(x)
+    x = Conv2D(filters, size, stride, padding="same" if size > 1 else "valid", name=f"{name}_conv")(
+        x
+    )
     return BatchNormalization(epsilon=EPSILON, name=f"{name}_bn")(x)
 
 
