@@ -65,6 +65,24 @@ def conv(random: Generator) -> Any:
     return [layer], [(height, width, channels * groups)]
 
 
+def winograd(random: Generator) -> Any:
+    """A 3x3 convolution of stride 1, large enough for Winograd's algorithm."""
+    height, width = (int(v) for v in random.integers(11, 30, 2))
+    channels, filters = (int(v) for v in random.integers(16, 50, 2))
+    layer = nn.Conv2D(
+        filters, 3, padding=pick(random, "valid", "same"), activation=pick(random, "relu", "linear")
+    )
+    return [layer], [(height, width, channels)]
+
+
+def inverted_residual(random: Generator) -> Any:
+    """The depthwise part of a block; `network` puts the rest around it."""
+    stride = int(random.integers(1, 3))
+    layer = nn.DepthwiseConv2D(3, stride, padding="same", activation=pick(random, "relu", "relu6"))
+    height, width = (int(v) for v in random.integers(30, 40, 2))
+    return [layer], [(height, width, int(random.choice([1, 8, 16, 24, 40])))]
+
+
 def depthwise(random: Generator) -> Any:
     options = window(random)
     return [nn.DepthwiseConv2D(depth_multiplier=pick(random, 1, 1, 2, 3), **options)], [
@@ -128,6 +146,8 @@ def concatenation(random: Generator) -> Any:
 
 CASES: dict[str, Make] = {
     "Conv2D": conv,
+    "Winograd": winograd,
+    "InvertedResidual": inverted_residual,
     "DepthwiseConv2D": depthwise,
     "SeparableConv2D": separable,
     "Conv2DTranspose": transpose,
@@ -205,6 +225,11 @@ def network(make: Make, seed: int) -> tuple[Graph, dict[str, Any], np.ndarray]:
         inputs = Input((3, 4, 2))
         sources = [nn.Conv2D(s[2], 1)(nn.Resizing(s[0], s[1])(inputs)) for s in shapes]
         outputs = layer(sources)
+    elif make is inverted_residual:
+        inputs = Input(shapes[0])
+        expanded = nn.Conv2D(112, 1, activation=layer.activation)(inputs)
+        outputs = nn.Conv2D(shapes[0][2], 1)(layer(expanded))
+        outputs = outputs if outputs.shape != inputs.shape else nn.Add()([outputs, inputs])
     else:
         inputs = Input(shapes[0])
         outputs = layer(inputs)

@@ -14,7 +14,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import tinycnn
 from tinycnn.engine.kernels.family import CURRENT, cpu_identity, of_host
 from tinycnn.errors import BackendError
 
@@ -62,7 +61,7 @@ def object_code(target: Target) -> bytes:
 
     A shared library where the machine has a linker, else a relocatable object.
     """
-    root = str(Path(tinycnn.__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     environment = os.environ | {"TINYCNN_FAMILY": target.family, "PYTHONPATH": root}
     arguments = [target.triple, target.cpu, target.features, target.family]
     with tempfile.TemporaryDirectory() as folder:

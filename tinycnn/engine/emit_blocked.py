@@ -82,6 +82,7 @@ def _matmul(op: ops.Conv, to: Planner, matrix: Any, table: Any, x: Layout, y: La
         distance=op.strides[1] * x.pixel, x_row=x_row, **_y(y),
         residual_row=residual.row if residual else 0,
         residual_block=residual.block if residual else 0, **op.clip._asdict(),
+        batch=1, x_batch=0, y_batch=0, kernel_batch=0,
     )  # fmt: skip
 
 

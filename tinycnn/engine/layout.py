@@ -91,7 +91,8 @@ def _with_rings(net: Net, layouts: dict[str, Layout]) -> dict[str, Layout]:
     for op in reversed(net.ops):
         source = op.inputs[0]
         if isinstance(op, ops.Conv | ops.Depthwise) and layouts[op.output].blocked:
-            needs[source] = _largest(needs[source], op.pads)
+            reach = op.reach if isinstance(op, ops.Conv) else op.pads
+            needs[source] = _largest(needs[source], reach)
         elif isinstance(op, ops.Pad) and layouts[op.output].blocked:
             needs[source] = _largest(needs[source], _plus(op.pads, needs[op.output]))
     result = {name: replace(layout, ring=needs[name]) for name, layout in layouts.items()}
@@ -163,6 +164,7 @@ class _Arranger:
             and op.groups == 1
             and op.source[2] < BLOCK
             and op.dilation == (1, 1)
+            and not isinstance(op, ops.Winograd)
             and self.readers[INPUT] == [op]
         )
 

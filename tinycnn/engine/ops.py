@@ -72,6 +72,28 @@ class Conv(Windowed):
 
     groups: int = 1
 
+    @property
+    def reach(self) -> Pads:
+        """How far the windows look beyond the picture."""
+        return self.pads
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Winograd(Conv):
+    """A 3x3 convolution of stride 1 in tiles of 4x4 outputs, which may overhang below and right."""
+
+    @property
+    def tiles(self) -> Pair:
+        """Rows and columns of tiles."""
+        return -(-self.shape[0] // 4), -(-self.shape[1] // 4)
+
+    @property
+    def reach(self) -> Pads:
+        """How far the tiles look beyond the picture."""
+        (top, bottom), (left, right) = self.pads
+        down, across = (4 * t - n for t, n in zip(self.tiles, self.shape, strict=False))
+        return (top, bottom + down), (left, right + across)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Depthwise(Windowed):

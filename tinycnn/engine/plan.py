@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinycnn.engine import emit_blocked, emit_plain, ops
+from tinycnn.engine import emit_blocked, emit_plain, ops, winograd
 from tinycnn.engine.arena import Lifetime, place
 from tinycnn.engine.kernels.family import BLOCK, CURRENT, Family
 from tinycnn.engine.kernels.instructions import WIDTH
@@ -98,6 +98,8 @@ def scratch_values(op: Op, threads: int) -> int:
     """Float32 values of working memory that an operation needs while it runs."""
     if isinstance(op, ops.Resample):
         return threads * op.source[1] * op.source[2]
+    if isinstance(op, ops.Winograd):
+        return winograd.scratch(op, threads)
     if isinstance(op, ops.InvertedResidual):
         return threads * emit_blocked.inverted_residual_scratch(op)
     return 0

@@ -31,8 +31,13 @@ _WINDOW += "stride_y stride_x dilation_y dilation_x top left "
 # Blocked pictures, [block][row][column][16]: distances in floats between rows and between blocks.
 MATMUL = _layout(
     "MATMUL", "x y residual kernel bias segments full short channels panels last groups "
-    "rows columns tiles distance x_row y_row y_block residual_row residual_block low high",
+    "rows columns tiles distance x_row y_row y_block residual_row residual_block low high "
+    "batch x_batch y_batch kernel_batch",
 )  # fmt: skip
+WINOGRAD_INPUT = _layout("WINOGRAD_INPUT", "x y blocks rows columns x_row x_block")
+WINOGRAD_OUTPUT = _layout(
+    "WINOGRAD_OUTPUT", "x y part bias blocks rows columns height width y_row y_block low high"
+)
 DEPTHWISE_BLOCKED = _layout(
     "DEPTHWISE_BLOCKED", "x y kernel bias blocks rows columns kernel_height kernel_width stride_y "
     "stride_x dilation_y dilation_x x_row x_block y_row y_block low high",

@@ -54,11 +54,14 @@ from tinycnn.engine.kernels.instructions import (
     RESAMPLE,
     RING,
     WIDTH,
+    WINOGRAD_INPUT,
+    WINOGRAD_OUTPUT,
 )
 from tinycnn.engine.kernels.inverted_residual import inverted_residual
 from tinycnn.engine.kernels.matmul import matmul
 from tinycnn.engine.kernels.moving import copy, gather, resample
 from tinycnn.engine.kernels.pooling import global_pool, pool
+from tinycnn.engine.kernels.winograd import winograd_input, winograd_output
 
 SIGNATURE = (INTEGERS, types.int64, BYTES, BYTES, types.int64, types.int64, INTEGERS)
 
@@ -108,6 +111,10 @@ def execute(row, arena, weights, thread, threads):
     code = row[0]
     if code == MATMUL.code:
         matmul(row, arena, weights, thread, threads)
+    elif code == WINOGRAD_INPUT.code:
+        winograd_input(row, arena, weights, thread, threads)
+    elif code == WINOGRAD_OUTPUT.code:
+        winograd_output(row, arena, weights, thread, threads)
     elif code == DEPTHWISE_BLOCKED.code:
         depthwise_blocked(row, arena, weights, thread, threads)
     elif code == INVERTED_RESIDUAL.code:

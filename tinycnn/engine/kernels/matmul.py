@@ -158,24 +158,29 @@ def tile(
 
 @kernel
 def matmul(row, arena, weights, thread, threads):
-    """All tiles of a convolution; threads share the pairs of (group of tiles, panel of filters).
+    """All tiles of a convolution; threads share (batch, group of tiles, panel of filters).
 
-    Groups keep a part of the picture in the cache while all panels pass over it.
+    Groups keep a part of the picture in the cache while all panels pass over it. A batch is
+    several products of equal shape (`winograd`).
     """
     panels, groups = row[MATMUL.panels], row[MATMUL.groups]
-    total = panels * groups
+    each = panels * groups
+    total = each * row[MATMUL.batch]
     for item in range(share_begin(total, thread, threads), share_end(total, thread, threads)):
-        panel_of_group(row, arena, weights, item // panels, item % panels)
+        group, panel = item % each // panels, item % panels
+        panel_of_group(row, arena, weights, item // each, group, panel)
 
 
 @helper
-def panel_of_group(row, arena, weights, group, panel):
+def panel_of_group(row, arena, weights, batch, group, panel):
     """The tiles of one group, for one panel of filters."""
-    x, y = floats(arena, row[MATMUL.x]), floats(arena, row[MATMUL.y])
+    x = ahead(floats(arena, row[MATMUL.x]), batch * row[MATMUL.x_batch])
+    y = ahead(floats(arena, row[MATMUL.y]), batch * row[MATMUL.y_batch])
     segments, full = longs(weights, row[MATMUL.segments]), row[MATMUL.full]
     short, channels = row[MATMUL.short], row[MATMUL.channels]
     taps = full * BLOCK + short * channels
-    kernel = ahead(floats(weights, row[MATMUL.kernel]), panel * taps * PANEL)
+    kernel = ahead(floats(weights, row[MATMUL.kernel]), batch * row[MATMUL.kernel_batch])
+    kernel = ahead(kernel, panel * taps * PANEL)
     bias = ahead(floats(weights, row[MATMUL.bias]), panel * PANEL)
     vectors = row[MATMUL.last] if panel == row[MATMUL.panels] - 1 else VECTORS
     blocks = panel * PANEL // BLOCK

@@ -1,0 +1,92 @@
+"""Instructions for Winograd convolutions: transform, 36 matrix products, transform back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinycnn.engine import ops, packing
+from tinycnn.engine.emit_blocked import ring
+from tinycnn.engine.kernels import instructions
+from tinycnn.engine.kernels.family import BLOCK
+from tinycnn.engine.planner import Planner, emit
+from tinycnn.nn.layers.base import Array
+
+CHUNK_BYTES = 768 << 10  # of transformed values at a time: they should stay in the cache
+
+# Lavin and Gray 2016, section 4.3: G for F(4, 3)
+G = np.array(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ]
+)
+
+
+def transformed(kernel: Array) -> Array:
+    """Kernels (3, 3, C, F) as 36 matrices (36, C, F); computed in float64."""
+    result = np.einsum("ia,jb,abcf->ijcf", G, G, kernel.astype(np.float64))
+    return result.reshape(36, *kernel.shape[2:]).astype(np.float32)
+
+
+def _sizes(op: ops.Winograd) -> tuple[int, int, int]:
+    """(blocks of channels, blocks of filters, rows of tiles at a time)."""
+    channels, filters = (-(-n // BLOCK) for n in op.kernel.shape[2:])
+    row = 4 * 36 * BLOCK * (channels + filters) * op.tiles[1]
+    return channels, filters, max(1, min(op.tiles[0], CHUNK_BYTES // row))
+
+
+def scratch(op: ops.Winograd, threads: int) -> int:
+    """Floats: transformed input, products, and a tile for each thread."""
+    channels, filters, rows = _sizes(op)
+    return BLOCK * (36 * (channels + filters) * rows * op.tiles[1] + 16 * threads)
+
+
+@emit.register
+def _(op: ops.Winograd, to: Planner) -> None:
+    ring(op.output, op, to)
+    _, _, step = _sizes(op)
+    matrices = [packing.panels(m, to.family) for m in transformed(op.kernel)]
+    kernel, bias = np.concatenate(matrices), packing.rounded(op.bias, BLOCK)
+    zeros = np.zeros(len(bias) + to.family.panel, np.float32)
+    for first in range(0, op.tiles[0], step):
+        _chunk(op, to, (kernel, bias, zeros), first, min(step, op.tiles[0] - first))
+
+
+def _chunk(
+    op: ops.Winograd, to: Planner, arrays: tuple[Array, Array, Array], first: int, rows: int
+) -> None:
+    """The rows of tiles from ``first`` on."""
+    x, y = to.layouts[op.inputs[0]], to.layouts[op.output]
+    (kernel, bias, zeros), family = arrays, to.family
+    channels, filters, step = _sizes(op)
+    columns, count = op.tiles[1], op.kernel.shape[3]
+    tiles = rows * columns
+    before = to.address(f"{op.output}:scratch")
+    products = before + 4 * BLOCK * 36 * channels * step * columns
+    part = products + 4 * BLOCK * 36 * filters * step * columns
+    top = op.pads[0][0] - 4 * first
+    to.add(
+        op, instructions.WINOGRAD_INPUT, x=to.pixel(op.inputs[0], top, op.pads[1][0]), y=before,
+        blocks=channels, rows=rows, columns=columns, x_row=x.row, x_block=x.block,
+    )  # fmt: skip
+    table = packing.segments(op.kernel.shape[2], tiles * BLOCK, 0, BLOCK, (1, 1))
+    to.add(
+        op, instructions.MATMUL, x=before, y=products, residual=-1, kernel=kernel, bias=zeros,
+        segments=table[0], full=table[1], short=table[2], channels=table[3],
+        panels=-(-count // family.panel),
+        last=(packing.vectors(count, family) - 1) % family.vectors + 1, groups=1, rows=1,
+        columns=tiles, tiles=-(-tiles // family.rows), distance=BLOCK, x_row=0, y_row=0,
+        y_block=tiles * BLOCK, residual_row=0, residual_block=0, low=-np.inf, high=np.inf,
+        batch=36, x_batch=channels * tiles * BLOCK, y_batch=filters * tiles * BLOCK,
+        kernel_batch=len(kernel) // 36,
+    )  # fmt: skip
+    to.add(
+        op, instructions.WINOGRAD_OUTPUT, x=products, y=to.pixel(op.output) + 16 * y.row * first,
+        part=part, bias=bias, blocks=filters, rows=rows, columns=columns,
+        height=op.shape[0] - 4 * first, width=op.shape[1], y_row=y.row, y_block=y.block,
+        **op.clip._asdict(),
+    )  # fmt: skip
