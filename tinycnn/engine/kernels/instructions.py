@@ -88,6 +88,10 @@ RESAMPLE = _layout(
 )
 COPY = _layout("COPY", "x y outer length stride")
 
+# For benchmarks only, see measuring.py.
+PEAK = _layout("PEAK", "x y turns")
+CLOCK = _layout("CLOCK", "y")
+
 FLOAT_FIELDS = frozenset({"low", "high", "p0", "p1", "p2", "epsilon"})
 
 

@@ -34,6 +34,7 @@ from tinycnn.engine.kernels.instructions import (
     AFFINE_BLOCKED,
     AXIS_WISE,
     BINARY,
+    CLOCK,
     CONV,
     CONV_TRANSPOSE,
     CONVERT,
@@ -48,6 +49,7 @@ from tinycnn.engine.kernels.instructions import (
     INVERTED_RESIDUAL,
     LAYER_NORM,
     MATMUL,
+    PEAK,
     POOL,
     POOL_BLOCKED,
     PRELU,
@@ -59,6 +61,7 @@ from tinycnn.engine.kernels.instructions import (
 )
 from tinycnn.engine.kernels.inverted_residual import inverted_residual
 from tinycnn.engine.kernels.matmul import matmul
+from tinycnn.engine.kernels.measuring import clock, peak
 from tinycnn.engine.kernels.moving import copy, gather, resample
 from tinycnn.engine.kernels.pooling import global_pool, pool
 from tinycnn.engine.kernels.winograd import winograd_input, winograd_output
@@ -161,6 +164,10 @@ def execute(row, arena, weights, thread, threads):
         resample(row, arena, weights, thread, threads)
     elif code == COPY.code:
         copy(row, arena, weights, thread, threads)
+    elif code == PEAK.code:
+        peak(row, arena, weights, thread, threads)
+    elif code == CLOCK.code:
+        clock(row, arena, weights, thread, threads)
 
 
 @helper
