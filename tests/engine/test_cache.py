@@ -200,3 +200,15 @@ def test_log_goes_through_logging(folder, compiled, caplog):
     with caplog.at_level(logging.ERROR, "tinycnn"):
         native.code_for(TARGET)
     assert not caplog.records
+
+
+def test_old_code_is_dropped_and_nothing_else(folder):
+    cache.store("first.o", CODE)
+    (folder / "notes.txt").write_text("mine")
+    for i in range(cache.KEPT + 5):
+        cache.store(f"{i:032x}.o", CODE)
+        os.utime(folder / f"{i:032x}.o", (i, i))
+    cache.store("f" * 32 + ".o", CODE)
+    left = set(os.listdir(folder))
+    assert {"first.o", "notes.txt", "f" * 32 + ".o"} <= left
+    assert len(left) == cache.KEPT + 2

@@ -61,21 +61,37 @@ def loops(listing: str, fused: str) -> list[list[str]]:
     return found
 
 
-@pytest.mark.skipif(not shutil.which("objdump"), reason="needs objdump (binutils)")
-@pytest.mark.skipif(CURRENT.name not in FUSED, reason="reads x86 assembly")
-def test_inner_loops_hold_their_accumulators_in_registers(tmp_path):
-    """No inner loop of the matrix products stores a vector: sums stay where they are."""
-    path = tmp_path / "kernels.o"
+@pytest.fixture(scope="module")
+def listing(tmp_path_factory):
+    if not shutil.which("objdump") or CURRENT.name not in FUSED:
+        pytest.skip("needs objdump (binutils) and an x86 CPU with AVX2")
+    path = tmp_path_factory.mktemp("code") / "kernels"
     path.write_bytes(native.code_for(build.host()))
-    listing = subprocess.run(
-        ["objdump", "-d", "--no-show-raw-insn", str(path)], capture_output=True, text=True
-    ).stdout
-    inner = loops(listing, FUSED[CURRENT.name])
-    largest = CURRENT.rows * CURRENT.vectors * 4  # multiply-adds of the largest tile, unrolled
-    counts = [sum(bool(re.search(FUSED[CURRENT.name], t)) for t in body) for body in inner]
-    assert largest in counts
+    command = ["objdump", "-d", "--no-show-raw-insn", str(path)]
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
+def count(pattern: str, body: list[str]) -> int:
+    return sum(bool(re.search(pattern, text)) for text in body)
+
+
+def test_matrix_products_hold_their_sums_in_registers(listing):
+    """1x1 and k x k convolutions are one loop: it stores nothing, for any size of tile."""
+    fused, broadcast = FUSED[CURRENT.name], r"vbroadcastss|1to16"
+    inner = [body for body in loops(listing, fused) if count(broadcast, body) >= 4]
+    # The largest tile, four channels in one turn: (multiply-adds, broadcasts).
+    largest = (CURRENT.rows * CURRENT.vectors * 4, CURRENT.rows * 4)
+    assert largest in [(count(fused, body), count(broadcast, body)) for body in inner]
     for body in inner:
-        assert not [text for text in body if re.search(SPILL[CURRENT.name], text)]
+        assert not count(SPILL[CURRENT.name], body)
+
+
+def test_depthwise_tiles_hold_their_sums_in_registers(listing):
+    """The tiles of all widths, unrolled, stand in `line_3x3`."""
+    functions = re.split(r"\n\n", listing)
+    (body,) = [f.splitlines() for f in functions if re.match(r"[0-9a-f]+ <.*line_3x3", f)]
+    assert count(FUSED[CURRENT.name], body) >= 9 * CURRENT.depthwise
+    assert not count(SPILL[CURRENT.name], body)
 
 
 def test_a_tile_fits_the_registers():

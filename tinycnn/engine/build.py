@@ -70,8 +70,9 @@ def object_code(target: Target) -> bytes:
         command = [sys.executable, "-P", "-m", "tinycnn.engine.build", *arguments, str(out)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise BackendError(f"kernels could not be compiled ({last}); use --backend numpy")
+            errors = [line for line in done.stderr.splitlines() if "Error" in line]
+            reason = (errors or done.stderr.splitlines() or [f"exit status {done.returncode}"])[-1]
+            raise BackendError(f"kernels could not be compiled ({reason}); use --backend numpy")
         return _linked(out).read_bytes()
 
 
@@ -80,7 +81,7 @@ def _linked(path: Path) -> Path:
     linker, library = shutil.which("ld"), path.with_suffix(".so")
     if linker is None:
         return path
-    command = [linker, "-shared", "--strip-all", "-z", "noexecstack", "-o", str(library), str(path)]
+    command = [linker, "-shared", "-z", "noexecstack", "-o", str(library), str(path)]
     done = subprocess.run(command, capture_output=True)
     return path if done.returncode else library
 

@@ -12,9 +12,12 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import stat
 import threading
 from pathlib import Path
+
+KEPT = 12  # of some 200 kB each
 
 log = logging.getLogger("tinycnn")
 
@@ -64,11 +67,20 @@ def store(name: str, content: bytes) -> None:
         _secure(directory())
         temporary.write_bytes(content + hashlib.sha256(content).digest())
         os.replace(temporary, directory() / name)  # whole or not at all, also for two at once
+        _drop_old()
     except OSError as error:
         log.warning("compiled kernels are not kept (%s); set TINYCNN_CACHE to a folder", error)
         with contextlib.suppress(OSError):
             if temporary:
                 temporary.unlink(missing_ok=True)
+
+
+def _drop_old() -> None:
+    """Keep the newest `KEPT` files: every change of a kernel or of Numba makes another name."""
+    ours = [path for path in directory().iterdir() if re.fullmatch(r"[0-9a-f]{32}\.o", path.name)]
+    with contextlib.suppress(FileNotFoundError):  # another process was quicker
+        for path in sorted(ours, key=lambda path: path.lstat().st_mtime)[:-KEPT]:
+            path.unlink()
 
 
 def _secure(folder: Path) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinycnn.engine.arena import MAX_CONSTANTS
 from tinycnn.engine.kernels.family import BLOCK, Family
+from tinycnn.errors import BackendError
 from tinycnn.nn.layers.base import Array
 
 
@@ -18,6 +20,8 @@ def panels(matrix: Array, family: Family) -> Array:
     """
     filters = matrix.shape[1]
     whole = vectors(filters, family) * family.vector
+    if 4 * len(matrix) * whole > MAX_CONSTANTS:
+        raise BackendError(f"constants take over {MAX_CONSTANTS >> 20} MB; use numpy")
     matrix = np.pad(matrix, ((0, 0), (0, whole - filters)))
     starts = range(0, whole, family.panel)
     return np.concatenate([matrix[:, s : s + family.panel].ravel() for s in starts])

@@ -64,10 +64,10 @@ class Execution:
         keep = (self.program, self.arena, self.state)
         calls = [self._call(i) for i in range(self.threads)]
         self._run = calls[0]
-        for call in calls[1:]:
-            threading.Thread(target=_serve, args=(call, keep), daemon=True).start()
         if self.threads > 1:
             weakref.finalize(self, _stop, self._call(-1), keep, self.process)
+        for call in calls[1:]:
+            threading.Thread(target=_serve, args=(call, keep), daemon=True).start()
 
     def _call(self, thread: int) -> Callable[[], int]:
         table = self.program.table
