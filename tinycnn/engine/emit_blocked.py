@@ -78,7 +78,7 @@ def _matmul(op: ops.Conv, to: Planner, matrix: Any, table: Any, x: Layout, y: La
         segments=distances, full=full, short=short, channels=channels,
         panels=-(-filters // family.panel), rows=rows, columns=columns, tiles=tiles,
         last=(packing.vectors(filters, family) - 1) % family.vectors + 1,
-        groups=_groups(x, rows * tiles, -(-filters // family.panel), to.threads),
+        groups=_groups(x, rows * tiles, to.threads),
         distance=op.strides[1] * x.pixel, x_row=x_row, **_y(y),
         residual_row=residual.row if residual else 0,
         residual_block=residual.block if residual else 0, **op.clip._asdict(),
@@ -86,13 +86,10 @@ def _matmul(op: ops.Conv, to: Planner, matrix: Any, table: Any, x: Layout, y: La
     )  # fmt: skip
 
 
-def _groups(x: Layout, tiles: int, panels: int, threads: int) -> int:
-    """In how many groups of tiles a picture is worked off: cache first, then even shares."""
-    groups = min(tiles, max(1, 4 * x.size // GROUP_BYTES))
-    if threads > 1:
-        while groups < tiles and (groups * panels) % threads and groups * panels < 8 * threads:
-            groups += 1
-    return groups
+def _groups(x: Layout, tiles: int, threads: int) -> int:
+    """In how many groups of tiles a picture is worked off: as the cache wants, in even shares."""
+    groups = min(tiles, 4 * x.size // GROUP_BYTES)
+    return 1 if groups <= 1 else -(-groups // threads) * threads
 
 
 @emit.register

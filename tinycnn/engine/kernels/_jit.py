@@ -130,14 +130,13 @@ def atomic_store(typing: Any, pointer: Any, value: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def pause(typing: Any) -> Any:
-    """Tell the core that this is a waiting loop."""
-    arm = CURRENT.name == "neon"
+    """Tell the core that this is a waiting loop; Arm's cores take no notice of such a hint."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        arguments = [ir.Constant(ir.IntType(32), 1)] if arm else []
-        kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
-        name = "llvm.aarch64.hint" if arm else "llvm.x86.sse2.pause"
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+        if CURRENT.name != "neon":
+            kind = ir.FunctionType(ir.VoidType(), [])
+            name = "llvm.x86.sse2.pause"
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
         return context.get_dummy_value()
 
     return types.void(), codegen

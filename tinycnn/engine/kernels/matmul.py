@@ -158,22 +158,31 @@ def tile(
 
 @kernel
 def matmul(row, arena, weights, thread, threads):
-    """All tiles of a convolution; threads share (batch, group of tiles, panel of filters).
+    """All tiles of a convolution: for each of a batch, for groups of tiles, for panels of filters.
 
     Groups keep a part of the picture in the cache while all panels pass over it. A batch is
-    several products of equal shape (`winograd`).
+    several products of equal shape (`winograd`). Threads share the tiles of one group evenly, or
+    whole panels of several groups, which the planner makes a multiple of the threads.
     """
     panels, groups = row[MATMUL.panels], row[MATMUL.groups]
-    each = panels * groups
-    total = each * row[MATMUL.batch]
-    for item in range(share_begin(total, thread, threads), share_end(total, thread, threads)):
-        group, panel = item % each // panels, item % panels
-        panel_of_group(row, arena, weights, item // each, group, panel)
+    tiles = row[MATMUL.rows] * row[MATMUL.tiles]
+    total = row[MATMUL.batch] * panels * (tiles if groups == 1 else groups)
+    begin, end = share_begin(total, thread, threads), share_end(total, thread, threads)
+    if groups == 1:
+        for item in range(begin // tiles, (end + tiles - 1) // tiles):
+            first, last = max(begin - item * tiles, 0), min(end - item * tiles, tiles)
+            some_tiles(row, arena, weights, item // panels, item % panels, first, last)
+    else:
+        for item in range(begin, end):
+            group = item // panels % groups
+            first, last = group * tiles // groups, (group + 1) * tiles // groups
+            batch = item // (panels * groups)
+            some_tiles(row, arena, weights, batch, item % panels, first, last)
 
 
 @helper
-def panel_of_group(row, arena, weights, batch, group, panel):
-    """The tiles of one group, for one panel of filters."""
+def some_tiles(row, arena, weights, batch, panel, first, end):
+    """Tiles ``first`` to ``end`` of a picture, for one panel of filters."""
     x = ahead(floats(arena, row[MATMUL.x]), batch * row[MATMUL.x_batch])
     y = ahead(floats(arena, row[MATMUL.y]), batch * row[MATMUL.y_batch])
     segments, full = longs(weights, row[MATMUL.segments]), row[MATMUL.full]
@@ -190,9 +199,6 @@ def panel_of_group(row, arena, weights, batch, group, panel):
     residual = ahead(residual, blocks * row[MATMUL.residual_block] + lane)
     low, high = parameter(row, MATMUL.low), parameter(row, MATMUL.high)
     columns, tiles, distance = row[MATMUL.columns], row[MATMUL.tiles], row[MATMUL.distance]
-    total = row[MATMUL.rows] * tiles
-    first = group * total // row[MATMUL.groups]
-    end = (group + 1) * total // row[MATMUL.groups]
     line, t = first // tiles, first % tiles
     for _ in range(first, end):
         begin = t * columns // tiles
