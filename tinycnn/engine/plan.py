@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinycnn.engine import emit_blocked, emit_plain, ops, winograd
+from tinycnn.engine import emit_blocked, ops, winograd
 from tinycnn.engine.arena import Lifetime, place
 from tinycnn.engine.kernels.family import BLOCK, CURRENT, Family
 from tinycnn.engine.kernels.instructions import WIDTH
@@ -14,9 +14,6 @@ from tinycnn.engine.planner import Place, Planner, emit
 from tinycnn.engine.program import Program
 from tinycnn.errors import BackendError
 from tinycnn.nn.graph import INPUT
-
-assert emit_blocked
-assert emit_plain  # imported for their registrations
 
 
 def plan(net: Net, threads: int = 1, family: Family = CURRENT) -> Program:
