@@ -23,6 +23,7 @@ from tinycnn.errors import TinycnnError, UsageError
 COMMANDS = {
     "predict": ("tinycnn.predict", "judge one study, or a folder of many"),
     "convert": ("tinycnn.convert.__main__", "turn a Keras file into a tinycnn model file"),
+    "benchmark": ("tinycnn.benchmark", "how fast, and where the time goes"),
     "info": ("tinycnn.info", "version, backends and shipped weights"),
 }
 

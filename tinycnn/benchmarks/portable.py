@@ -1,0 +1,65 @@
+"""The network as other engines get it: plain operations, batch-norm folded where it can be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import NoReturn
+
+import numpy as np
+
+from tinycnn.engine import ops
+from tinycnn.engine.lower import lower_graph
+from tinycnn.engine.ops import Clip, Net, Op
+from tinycnn.engine.rewrites import REWRITES, rewrite
+from tinycnn.engine.rewrites._edit import merge_pairs
+from tinycnn.errors import UsageError
+from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.model import Model
+
+# What a converter to any of the formats does as well; the rest is each engine's own affair.
+SHARED = ("drop_no_ops", "absorb_padding", "fold_batch_norm", "fuse_activation")
+
+
+def portable(model: Model) -> Net:
+    """Operations of a model before anything that only our engine does."""
+    with np.errstate(all="ignore"):
+        net = rewrite(lower_graph(model.graph, model.weights), set(REWRITES) - set(SHARED))
+    positive = {op.output for op in net.ops if _clip(op).low >= 0}
+
+    def padded_pool(pad: Op, pool: Op) -> Op | None:
+        """Zeros around what is not negative do not change a maximum: the pool can do without."""
+        if not (isinstance(pad, ops.Pad) and isinstance(pool, ops.Pool)):
+            return None
+        if pool.kind != "max" or pad.inputs[0] not in positive or pool.pads != ops.NO_PADS:
+            return None
+        return replace(pool, inputs=pad.inputs, source=pad.source, pads=pad.pads)
+
+    return merge_pairs(net, padded_pool)
+
+
+def _clip(op: Op) -> Clip:
+    if isinstance(op, ops.Elementwise) and op.kind == "clip":
+        return Clip(*op.parameters)
+    clip = getattr(op, "clip", ops.LINEAR)
+    assert isinstance(clip, Clip)
+    return clip
+
+
+def flattens(op: Op, net: Net) -> bool:
+    """Whether a view makes a picture flat, so that the order of its channels matters."""
+    shape = source_shape(op, net)
+    return isinstance(op, ops.View) and len(shape) == 3 and prod(shape[:2]) > 1
+
+
+def source_shape(op: Op, net: Net) -> Shape:
+    """Shape of an operation's first input."""
+    shapes = {made.output: made.shape for made in net.ops}
+    return shapes.get(op.inputs[0], net.input_shape)
+
+
+def unsupported(op: Op, format_name: str) -> NoReturn:
+    """Say that a network cannot be compared; UsageError."""
+    kind = getattr(op, "kind", "")
+    name = f"{type(op).__name__} {kind}".strip()
+    raise UsageError(f"layer {op.output!r} ({name}) has no translation to {format_name}")
