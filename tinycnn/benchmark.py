@@ -43,7 +43,7 @@ def _benchmark(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     models = _models(options)
     described = machine.describe()
-    if warning := machine.busy():
+    if warning := machine.warning(described["used_by_others"]):
         print(f"tinycnn benchmark: {warning}", file=sys.stderr)
     peak = peak_flops(options.threads)
     peers = _peers() if options.compare else ()

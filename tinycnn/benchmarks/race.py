@@ -112,8 +112,8 @@ def _file(model: Model, form: str, batch: int, folder: Path) -> Path:
 class Worker:
     """A process in which one engine waits for its turns."""
 
-    def __init__(self, engine: str, process: subprocess.Popen[str]) -> None:
-        self.engine, self.process = engine, process
+    def __init__(self, engine: str, process: subprocess.Popen[str], complaints: Path) -> None:
+        self.engine, self.process, self.complaints = engine, process, complaints
         self.version = self._answer()["version"]
         self.rounds: list[tuple[int, ...]] = []
         self.peak_bytes, self.difference, self.runs = 0, 0.0, 1
@@ -150,25 +150,26 @@ class Worker:
             if line.startswith("{"):  # some engines greet
                 answer: dict[str, Any] = json.loads(line)
                 return answer
-        raise BackendError(f"{self.engine} ended with status {self.process.wait()}")
+        last = self.complaints.read_text(errors="replace").strip().splitlines()
+        raise BackendError(
+            f"{self.engine} ended with status {self.process.wait()}: {(last or ['silently'])[-1]}"
+        )
 
 
 @contextmanager
 def _worker(engine: str, file: Path, threads: int, batch: int, folder: Path) -> Iterator[Worker]:
     arguments = ["serve", engine, str(file), str(threads), str(batch), str(folder)]
-    process = subprocess.Popen(
-        command(*arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=_errors(), text=True, env=environment(threads),
-    )  # fmt: skip
-    try:
-        yield Worker(engine, process)
-    finally:
-        assert process.stdin
-        process.stdin.close()
-        process.terminate()
-        process.wait()
-        assert process.stdout
-        process.stdout.close()
+    complaints = folder / f"{engine}.txt"
+    with complaints.open("w") as errors:
+        process = subprocess.Popen(
+            command(*arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+            text=True, env=environment(threads),
+        )  # fmt: skip
+    with process:  # leaving closes the pipes and waits
+        try:
+            yield Worker(engine, process, complaints)
+        finally:
+            process.kill()
 
 
 def command(*arguments: str) -> list[str]:
@@ -181,8 +182,3 @@ def environment(threads: int, **more: str) -> dict[str, str]:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TBB_NUM_THREADS")
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
     return os.environ | dict.fromkeys(names, str(threads)) | quiet | more
-
-
-def _errors() -> int | None:
-    """Where workers complain: nowhere, unless someone looks for a fault."""
-    return None if os.environ.get("TINYCNN_BENCHMARK_DEBUG") else subprocess.DEVNULL
