@@ -24,6 +24,7 @@ COMMANDS = {
     "predict": ("tinycnn.predict", "judge one study, or a folder of many"),
     "convert": ("tinycnn.convert.__main__", "turn a Keras file into a tinycnn model file"),
     "benchmark": ("tinycnn.benchmark", "how fast, and where the time goes"),
+    "build": ("tinycnn.build", "compile the kernels ahead of time, for a named CPU"),
     "info": ("tinycnn.info", "version, backends and shipped weights"),
 }
 

@@ -38,7 +38,7 @@ def test_object_without_a_linker(tmp_path, monkeypatch):
     monkeypatch.setattr(build.shutil, "which", lambda name: None)
     path = tmp_path / "kernels.o"
     path.write_bytes(small_object())
-    assert build._linked(path) == path
+    assert build._linked(path, build.host()) == path
     assert run(path.read_bytes()) == 42
 
 
@@ -47,7 +47,7 @@ def test_library_with_a_linker(tmp_path):
         pytest.skip("no ld on this machine")
     path = tmp_path / "kernels.o"
     path.write_bytes(small_object())
-    library = build._linked(path)
+    library = build._linked(path, build.host())
     assert library.suffix == ".so"
     assert run(library.read_bytes()) == 42
 
@@ -56,7 +56,7 @@ def test_a_linker_that_fails_is_done_without(tmp_path, monkeypatch):
     monkeypatch.setattr(build.shutil, "which", lambda name: "/bin/false")
     path = tmp_path / "kernels.o"
     path.write_bytes(small_object())
-    assert build._linked(path) == path
+    assert build._linked(path, build.host()) == path
 
 
 def test_a_compiler_that_fails_is_one_line():

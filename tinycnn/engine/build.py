@@ -7,6 +7,7 @@ wanted CPU makes object code of it. The same way serves this machine and others 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinycnn.engine import cache
 from tinycnn.engine.kernels.family import CURRENT, cpu_identity, of_host
+from tinycnn.engine.libraries import CPUS, ENTRY, SOURCES
 from tinycnn.errors import BackendError
-
-ENTRY = "tinycnn_run"
 
 
 @dataclass(frozen=True)
@@ -73,16 +74,37 @@ def object_code(target: Target) -> bytes:
             errors = [line for line in done.stderr.splitlines() if "Error" in line]
             reason = (errors or done.stderr.splitlines() or [f"exit status {done.returncode}"])[-1]
             raise BackendError(f"kernels could not be compiled ({reason}); use --backend numpy")
-        return _linked(out).read_bytes()
+        return _linked(out, target).read_bytes()
 
 
-def _linked(path: Path) -> Path:
-    """Link an object file to a shared library, if `ld` is there and willing."""
-    linker, library = shutil.which("ld"), path.with_suffix(".so")
+def library(name: str) -> bytes:
+    """Make the shared library for a CPU of `CPUS`, whatever machine this is."""
+    cpu = CPUS[name]
+    llvm_name = "generic" if name == "armv8-a" else name
+    code = object_code(Target(cpu.triple, llvm_name, "", cpu.family))
+    if not is_library(code):
+        package = f"binutils-{cpu.machine.replace('_', '-')}-linux-gnu"
+        raise BackendError(f"no linker for {cpu.machine}: install the system package {package}")
+    return code
+
+
+def is_library(code: bytes) -> bool:
+    """Whether an ELF file is a shared library, by its type."""
+    return code[16:18] == b"\x03\x00"
+
+
+def _linked(path: Path, target: Target) -> Path:
+    """Link an object file to a shared library, if a linker for the target is there and willing."""
+    machine = platform.machine() if target.triple == NATIVE else target.triple.split("-")[0]
+    names = [f"{machine}-linux-gnu-ld", *(["ld"] if machine == platform.machine() else [])]
+    linker = next(filter(None, map(shutil.which, names)), None)
+    library = path.with_suffix(".so")
     if linker is None:
         return path
-    command = [linker, "-shared", "-z", "noexecstack", "-o", str(library), str(path)]
-    done = subprocess.run(command, capture_output=True)
+    # Symbols help to read this machine's code; elsewhere they would hold the name of a folder.
+    strip = [] if target.triple == NATIVE else ["--strip-all"]
+    options = ["-shared", "-z", "noexecstack", "--build-id=none", *strip]
+    done = subprocess.run([linker, *options, "-o", library, path], capture_output=True)
     return path if done.returncode else library
 
 
@@ -100,6 +122,7 @@ def compile_here(target: Target) -> bytes:
     )
     module = llvm.parse_assembly(_retarget(text, target.triple, str(machine.target_data)))
     _hide_all_but(module, name)
+    _sign(module)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
@@ -127,6 +150,14 @@ def _retarget(text: str, triple: str, layout: str) -> str:
 
     text = re.sub(r"^target triple = .*$", f'target triple = "{triple}"', text, flags=re.M)
     return re.sub(r"^target datalayout = .*$", f'target datalayout = "{layout}"', text, flags=re.M)
+
+
+def _sign(module: object) -> None:
+    """Put the hash of the sources into the module, where `libraries.load` looks for it."""
+    import llvmlite.binding as llvm
+
+    text = f'@{SOURCES} = constant [32 x i8] c"{cache.sources()}"'
+    module.link_in(llvm.parse_assembly(text))  # type: ignore[attr-defined]
 
 
 def _hide_all_but(module: object, name: str) -> None:

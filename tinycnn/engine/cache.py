@@ -32,15 +32,18 @@ def directory() -> Path:
         raise FileNotFoundError("this user has no home directory") from error
 
 
-def key(*parts: str) -> str:
-    """Hash of the kernels' sources and of ``parts``."""
+def sources() -> str:
+    """Hash of the kernels' sources, and of what makes machine code of them."""
     digest = hashlib.sha256()
     folder = Path(__file__).parent
     for path in sorted([*(folder / "kernels").glob("*.py"), folder / "build.py"]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    for part in parts:
-        digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:32]
+
+
+def key(*parts: str) -> str:
+    """Hash of the kernels' sources and of ``parts``."""
+    return hashlib.sha256("\0".join((sources(), *parts)).encode()).hexdigest()[:32]
 
 
 def load(name: str) -> bytes | None:

@@ -15,7 +15,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tinycnn.engine import build, cache
+from tinycnn.engine import build, cache, libraries
+from tinycnn.errors import BackendError
 
 _P, _I = ctypes.c_void_p, ctypes.c_int64
 # Numba's own convention: (place of the result, place of the exception, arguments...) -> status.
@@ -23,12 +24,19 @@ _PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int32, _P, _P, _P, _I, _P, _P, _I, _I, _P
 
 
 @functools.cache
-def load() -> Callable[..., int]:
+def load(backend: str = "numba") -> Callable[..., int]:
     """Load the interpreter, ``run(table, rows, arena, weights, thread, threads, state) -> 0``.
 
+    ``backend``: "native", a library compiled ahead of time, or "numba", compiled here and now.
     Addresses are integers. The call releases the GIL.
     """
-    keep, place = _link(code_for(build.host()))
+    if backend == "native":
+        path, reason = libraries.find()
+        if path is None:
+            raise BackendError(reason)
+        keep, place = libraries.load(path)
+    else:
+        keep, place = _link(code_for(build.host()))
     function = _PROTOTYPE(place)
     unused = (ctypes.c_int64 * 2)()
     address = ctypes.addressof(unused)
@@ -55,7 +63,7 @@ def code_for(target: build.Target) -> bytes:
 
 def _link(code: bytes) -> tuple[Any, int]:
     """Load machine code: (what keeps it loaded, address of the interpreter)."""
-    if code[16:18] == b"\x03\x00":  # ELF's type: a shared library
+    if build.is_library(code):
         return _load_library(code)
     import llvmlite.binding as llvm
 
@@ -65,7 +73,7 @@ def _link(code: bytes) -> tuple[Any, int]:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    return engine, engine.get_function_address(build.ENTRY)
+    return engine, engine.get_function_address(libraries.ENTRY)
 
 
 def _load_library(code: bytes) -> tuple[Any, int]:
@@ -76,6 +84,6 @@ def _load_library(code: bytes) -> tuple[Any, int]:
     with os.fdopen(descriptor, "wb", closefd=False) as file:
         file.write(code)
     library = ctypes.CDLL(f"/proc/self/fd/{descriptor}")
-    place = ctypes.cast(getattr(library, build.ENTRY), ctypes.c_void_p).value
+    place = ctypes.cast(getattr(library, libraries.ENTRY), ctypes.c_void_p).value
     assert place is not None
     return library, place

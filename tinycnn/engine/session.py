@@ -7,13 +7,14 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from tinycnn.engine import libraries
 from tinycnn.errors import BackendError, UsageError
 from tinycnn.nn.layers.base import Array
 from tinycnn.nn.model import Model
 from tinycnn.nn.selftest import replay
 
-Backend = Literal["numpy", "numba"]
-BACKENDS: tuple[Backend, ...] = ("numba", "numpy")  # in order of preference
+Backend = Literal["native", "numba", "numpy"]
+BACKENDS: tuple[Backend, ...] = ("native", "numba", "numpy")  # in order of preference
 MAX_THREADS = 256
 
 
@@ -27,8 +28,9 @@ class Runner(Protocol):
 class Session:
     """A `Model` with a backend: ``predict`` is all that anyone needs.
 
-    ``backend``: "numba" (compiled kernels) or "numpy" (the reference); None takes the first that
-    works here. ``threads``: how many share each image; None means all cores that may be used.
+    ``backend``: "native" (kernels compiled ahead of time), "numba" (compiled here, once) or
+    "numpy" (the reference); None takes the first that works here.
+    ``threads``: how many share each image; None means all cores that may be used.
     The model's self-test is replayed when the session is made.
     """
 
@@ -73,15 +75,15 @@ def available_cores() -> int:
 
 def available_backends() -> dict[Backend, str]:
     """Backend -> "" if it can run here, else why not."""
-    reasons: dict[Backend, str] = {}
-    for backend in BACKENDS:
-        try:
-            if backend == "numba":
-                importlib.metadata.version("numba")  # importing it costs half a second
-            reasons[backend] = ""
-        except importlib.metadata.PackageNotFoundError as error:
-            reasons[backend] = f"not installed: {error}"
-    return reasons
+    return {"native": libraries.find()[1], "numba": _numba_is_missing(), "numpy": ""}
+
+
+def _numba_is_missing() -> str:
+    try:
+        importlib.metadata.version("numba")  # importing it costs half a second
+    except importlib.metadata.PackageNotFoundError:
+        return "Numba is not installed; install the extra 'jit'"
+    return ""
 
 
 def _start(model: Model, backend: str | None, threads: int) -> tuple[Backend, Runner]:
@@ -91,10 +93,10 @@ def _start(model: Model, backend: str | None, threads: int) -> tuple[Backend, Ru
     chosen = next(b for b in BACKENDS if (b == backend if backend else not reasons[b]))
     if reasons[chosen]:
         raise BackendError(f"backend {chosen!r} cannot run here: {reasons[chosen]}")
-    return chosen, _Reference(model) if chosen == "numpy" else _compile(model, threads)
+    return chosen, _Reference(model) if chosen == "numpy" else _compile(model, chosen, threads)
 
 
-def _compile(model: Model, threads: int) -> Runner:
+def _compile(model: Model, backend: Backend, threads: int) -> Runner:
     from tinycnn.engine import native
     from tinycnn.engine.lower import lower_graph
     from tinycnn.engine.plan import plan
@@ -103,7 +105,7 @@ def _compile(model: Model, threads: int) -> Runner:
 
     with np.errstate(all="ignore"):  # as in Graph.forward
         net = rewrite(lower_graph(model.graph, model.weights))
-    return Execution(plan(net, threads), native.load(), threads)
+    return Execution(plan(net, threads), native.load(backend), threads)
 
 
 class _Reference:
