@@ -19,7 +19,7 @@ test-keras:
 	$(PYTHON) -m pytest -m keras
 
 benchmark:
-	$(PYTHON) -m pytest tests/benchmarks --benchmark-only
+	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest tests/benchmarks --benchmark-only
 
 phantom-accuracy: # the table of weights/README.md
 	$(PYTHON) demos/measure.py

@@ -23,7 +23,7 @@ from tinycnn.nn import modelfile
 from tinycnn.nn.model import Model
 
 TOLERANCE = 1e-4  # of the largest score
-TURN_NS = 40_000_000  # how long an engine runs before it is the next one's turn
+TURN_NS = 100_000_000  # how long an engine runs before it is the next one's turn
 MOST_IN_TURN = 200
 OURS = "tinycnn"
 
