@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.convert.test_keras_models import randomise
+from tests.keras_models import randomise
 from tinycnn.engine.session import Session
 from tinycnn.nn.architectures import build
 from tinycnn.nn.model import Model
