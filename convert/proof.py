@@ -30,7 +30,7 @@ class Difference:
 
 def prove(model: Model) -> Iterator[Difference]:
     """Run each backend but the reference; ConversionError where one computes something else."""
-    from tinycnn.engine.session import BACKENDS, Session, available_backends
+    from tinycnn.engine.session import Session, available_backends
 
     batch = np.concatenate(
         [image_like(model.input_shape, seed, model.preprocessing) for seed in SEEDS]
@@ -38,12 +38,11 @@ def prove(model: Model) -> Iterator[Difference]:
     expected = model.forward(batch)
     if not np.isfinite(expected).all():
         raise ConversionError("the model gives NaN or infinity for an image-like input")
-    reasons = available_backends()
-    for backend in BACKENDS:
+    for backend, missing in available_backends().items():
         if backend == "numpy":
             continue
-        if reasons[backend]:
-            yield Difference(backend, 0.0, f"cannot run here ({reasons[backend]})")
+        if missing:
+            yield Difference(backend, 0.0, f"cannot run here ({missing})")
             continue
         try:
             found = Session(model, backend=backend).predict(batch)
