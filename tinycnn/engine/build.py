@@ -15,9 +15,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinycnn.engine import cache
 from tinycnn.engine.kernels.family import CURRENT, cpu_identity, of_host
-from tinycnn.engine.libraries import CPUS, ENTRY, SOURCES
+from tinycnn.engine.libraries import CPUS, ENTRY, SOURCES, seal, signature
 from tinycnn.errors import BackendError
 
 
@@ -85,7 +84,7 @@ def library(name: str) -> bytes:
     if not is_library(code):
         package = f"binutils-{cpu.machine.replace('_', '-')}-linux-gnu"
         raise BackendError(f"no linker for {cpu.machine}: install the system package {package}")
-    return code
+    return seal(code)
 
 
 def is_library(code: bytes) -> bool:
@@ -153,10 +152,10 @@ def _retarget(text: str, triple: str, layout: str) -> str:
 
 
 def _sign(module: object) -> None:
-    """Put the hash of the sources into the module, where `libraries.load` looks for it."""
+    """Put the signature of the sources into the module, where `libraries.load` looks for it."""
     import llvmlite.binding as llvm
 
-    text = f'@{SOURCES} = constant [32 x i8] c"{cache.sources()}"'
+    text = f'@{SOURCES} = constant [32 x i8] c"{signature()}"'
     module.link_in(llvm.parse_assembly(text))  # type: ignore[attr-defined]
 
 

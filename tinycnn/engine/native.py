@@ -31,9 +31,9 @@ def load(backend: str = "numba") -> Callable[..., int]:
     Addresses are integers. The call releases the GIL.
     """
     if backend == "native":
-        path, reason = libraries.find()
+        path = libraries.find()
         if path is None:
-            raise BackendError(reason)
+            raise BackendError(libraries.problem())
         keep, place = libraries.load(path)
     else:
         keep, place = _link(code_for(build.host()))

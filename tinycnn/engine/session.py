@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
 import numpy as np
@@ -16,6 +18,8 @@ from tinycnn.nn.selftest import replay
 Backend = Literal["native", "numba", "numpy"]
 BACKENDS: tuple[Backend, ...] = ("native", "numba", "numpy")  # in order of preference
 MAX_THREADS = 256
+
+log = logging.getLogger("tinycnn")
 
 
 class Runner(Protocol):
@@ -74,15 +78,15 @@ def available_cores() -> int:
 
 
 def available_backends() -> dict[Backend, str]:
-    """Backend -> "" if it can run here, else why not."""
-    return {"native": libraries.find()[1], "numba": _numba_is_missing(), "numpy": ""}
+    """Backend -> "" if it can run here, else why not and what to do about it."""
+    return {"native": libraries.problem(), "numba": _numba_is_missing(), "numpy": ""}
 
 
 def _numba_is_missing() -> str:
     try:
         importlib.metadata.version("numba")  # importing it costs half a second
     except importlib.metadata.PackageNotFoundError:
-        return "Numba is not installed; install the extra 'jit'"
+        return "Numba is not installed; install it: pip install numba"
     return ""
 
 
@@ -93,7 +97,20 @@ def _start(model: Model, backend: str | None, threads: int) -> tuple[Backend, Ru
     chosen = next(b for b in BACKENDS if (b == backend if backend else not reasons[b]))
     if reasons[chosen]:
         raise BackendError(f"backend {chosen!r} cannot run here: {reasons[chosen]}")
+    if not backend:
+        _say_what_is_lost(chosen, reasons)
     return chosen, _Reference(model) if chosen == "numpy" else _compile(model, chosen, threads)
+
+
+def _say_what_is_lost(chosen: Backend, reasons: Mapping[Backend, str]) -> None:
+    """A line about a library that is there and cannot be used, and one about the slow way."""
+    if chosen == "numpy":
+        log.warning(
+            "running in plain NumPy, some 50 times slower than it could be. %s. %s",
+            *(f"{name}: {reasons[name]}" for name in ("native", "numba")),
+        )
+    elif chosen != "native" and not libraries.is_absent():
+        log.warning("running with backend %s: %s", chosen, reasons["native"])
 
 
 def _compile(model: Model, backend: Backend, threads: int) -> Runner:

@@ -6,12 +6,14 @@ stay within the registers (32 of AVX-512 and NEON, 16 of AVX2), or the inner loo
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
 
 BLOCK = 16  # channels that lie together: [block][row][column][16]
+CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,23 @@ FAMILIES = {
 
 
 def cpu_identity() -> tuple[str, str]:
-    """(model, features) of this machine's CPU as Linux tells them, features in order."""
+    """(model, features) of this machine's first core as Linux tells them, features in order."""
     wanted = {"model name": "", "CPU part": "", "flags": "", "Features": ""}
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
+    for line in _first_core():
         name, _, value = line.partition(":")
-        if wanted.get(name.strip()) == "":
+        if name.strip() in wanted:
             wanted[name.strip()] = value.strip()
     features = " ".join(sorted((wanted["flags"] or wanted["Features"]).split()))
     return f"{platform.machine()} {wanted['model name'] or wanted['CPU part']}", features
+
+
+def _first_core() -> list[str]:
+    """Lines of /proc/cpuinfo up to the first empty one: of 128 cores it takes long to write."""
+    try:
+        with CPUINFO.open(errors="replace") as file:
+            return list(itertools.takewhile(str.strip, file))
+    except OSError:
+        return []
 
 
 def of_host() -> str:
