@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn.errors import BackendError
+
 Arranged = Any  # images as an engine wants them
 
 
@@ -114,6 +116,33 @@ def load_openvino(path: Path, threads: int, batch: int) -> Runner:
     return Runner(run, channels_first)
 
 
+def load_ncnn(path: Path, threads: int, batch: int) -> Runner:
+    """Load ncnn, float32 throughout; it takes one image at a time."""
+    import ncnn
+
+    from tinycnn.benchmarks.ncnn_file import output_of, weights_of
+
+    network, output = ncnn.Net(), output_of(path)
+    network.opt.num_threads = threads
+    for name in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
+        setattr(network.opt, name, False)
+    if network.load_param(str(path)) or network.load_model(str(weights_of(path))):
+        raise BackendError("ncnn cannot read what was written for it")
+
+    def run(images: list[Any]) -> Any:
+        return np.stack([_extract(network.create_extractor(), image, output) for image in images])
+
+    return Runner(run, lambda images: [ncnn.Mat(image).clone() for image in channels_first(images)])
+
+
+def _extract(extractor: Any, image: Any, output: str) -> Any:
+    extractor.input("input", image)
+    status, scores = extractor.extract(output)
+    if status:
+        raise BackendError(f"ncnn failed with status {status}")
+    return np.array(scores)
+
+
 ENGINES = {
     "tinycnn": Engine("tinycnn", "tinycnn", "tinycnn", "safetensors", load_tinycnn),
     "litert": Engine("LiteRT", "ai-edge-litert", "ai_edge_litert", "tflite", load_litert),
@@ -121,5 +150,6 @@ ENGINES = {
         "ONNX Runtime", "onnxruntime", "onnxruntime", "onnx", load_onnxruntime, "onnx"
     ),
     "openvino": Engine("OpenVINO", "openvino", "openvino", "onnx", load_openvino, "onnx"),
+    "ncnn": Engine("ncnn", "ncnn", "ncnn", "ncnn", load_ncnn),
 }
 PEERS = tuple(name for name in ENGINES if name != "tinycnn")

@@ -6,13 +6,12 @@ Needs the package ``onnx``, which writes the format; the graph is made here.
 from __future__ import annotations
 
 from functools import singledispatch
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinycnn.benchmarks.portable import flattens, portable, source_shape, unsupported
+from tinycnn.benchmarks.portable import dense_kernel, flattened, portable, unsupported
 from tinycnn.engine import ops
 from tinycnn.engine.ops import LINEAR, Clip, Net, Op
 from tinycnn.nn.graph import INPUT
@@ -29,10 +28,9 @@ class OnnxFile:
     def __init__(self, net: Net) -> None:
         import onnx
 
-        self.onnx, self.net = onnx, net
+        self.onnx, self.flat = onnx, flattened(net, "ONNX")
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
-        self.flat: dict[str, Shape] = {}  # flattened in our order of channels: from (H, W, C)
 
     def constant(self, name: str, value: Any) -> str:
         """Add a constant; return its name."""
@@ -124,10 +122,7 @@ def _(op: ops.Depthwise, to: OnnxFile) -> None:
 def _(op: ops.Dense, to: OnnxFile) -> None:
     if len(op.shape) != 1:
         unsupported(op, "ONNX")
-    kernel = op.kernel
-    if shape := to.flat.get(op.inputs[0]):
-        kernel = kernel.reshape(*shape, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
-    to.clipped("Gemm", op, op.clip, to.linear(op, kernel))
+    to.clipped("Gemm", op, op.clip, to.linear(op, dense_kernel(op, to.flat)))
 
 
 @emit.register
@@ -200,13 +195,6 @@ def _(op: ops.Concat, to: OnnxFile) -> None:
 
 @emit.register
 def _(op: ops.View, to: OnnxFile) -> None:
-    """Flatten, in ONNX's order of channels: a dense layer behind it reorders its weights."""
     if len(op.shape) != 1:
         unsupported(op, "ONNX")
-    if flattens(op, to.net):
-        readers = to.net.readers().get(op.output, [])
-        if not readers or not all(isinstance(reader, ops.Dense) for reader in readers):
-            unsupported(op, "ONNX")
-        to.flat[op.output] = source_shape(op, to.net)
-    assert prod(op.shape) == prod(source_shape(op, to.net))
     to.node("Flatten", list(op.inputs), op.output)

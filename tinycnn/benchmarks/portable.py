@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from typing import NoReturn
@@ -14,7 +15,7 @@ from tinycnn.engine.ops import Clip, Net, Op
 from tinycnn.engine.rewrites import REWRITES, rewrite
 from tinycnn.engine.rewrites._edit import merge_pairs
 from tinycnn.errors import UsageError
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.layers.base import Array, Shape
 from tinycnn.nn.model import Model
 
 # What a converter to any of the formats does as well; the rest is each engine's own affair.
@@ -46,16 +47,30 @@ def _clip(op: Op) -> Clip:
     return clip
 
 
-def flattens(op: Op, net: Net) -> bool:
-    """Whether a view makes a picture flat, so that the order of its channels matters."""
-    shape = source_shape(op, net)
-    return isinstance(op, ops.View) and len(shape) == 3 and prod(shape[:2]) > 1
+def flattened(net: Net, format_name: str) -> dict[str, Shape]:
+    """Flattened pictures and their shapes (H, W, C), for a format that puts channels first.
+
+    There the order of a flat picture's values is another: dense layers behind it reorder their
+    weights (`dense_kernel`), and nothing else can read it: UsageError.
+    """
+    shapes = {op.output: op.shape for op in net.ops}
+    readers, flat = net.readers(), dict[str, Shape]()
+    for op in net.ops:
+        source = shapes.get(op.inputs[0], net.input_shape)
+        if isinstance(op, ops.View) and len(source) == 3 and prod(source[:2]) > 1:
+            after = readers.get(op.output, [])
+            if not after or not all(isinstance(reader, ops.Dense) for reader in after):
+                unsupported(op, format_name)
+            flat[op.output] = source
+    return flat
 
 
-def source_shape(op: Op, net: Net) -> Shape:
-    """Shape of an operation's first input."""
-    shapes = {made.output: made.shape for made in net.ops}
-    return shapes.get(op.inputs[0], net.input_shape)
+def dense_kernel(op: ops.Dense, flat: Mapping[str, Shape]) -> Array:
+    """Kernel (channels, filters) of a dense layer, for the order of a channels-first format."""
+    kernel = op.kernel
+    if shape := flat.get(op.inputs[0]):
+        kernel = kernel.reshape(*shape, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
+    return kernel
 
 
 def unsupported(op: Op, format_name: str) -> NoReturn:

@@ -78,7 +78,7 @@ def profile(model: Model, threads: int = 1, runs: int = 50) -> Profile:
     count = len(program.table)
     rows = _rows(program, net, _times(program, range(count), threads, images, runs))
     (inside,) = _times(program, [0], threads, images, runs)
-    session = Session(model, "numba", threads)
+    session = Session(model, None, threads)
     calls = []
     for _ in range(runs):
         start = time.perf_counter_ns()

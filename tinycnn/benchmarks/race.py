@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from tinycnn.benchmarks import onnx_file, tflite_file
+from tinycnn.benchmarks import ncnn_file, onnx_file, tflite_file
 from tinycnn.benchmarks.engines import ENGINES
 from tinycnn.benchmarks.networks import random_images
 from tinycnn.errors import BackendError, TinycnnError
@@ -36,6 +36,7 @@ WRITERS: dict[str, Callable[[Model, Path, int], None]] = {
     "safetensors": _save,
     "tflite": tflite_file.write,
     "onnx": onnx_file.write,
+    "ncnn": ncnn_file.write,
 }
 
 
