@@ -93,6 +93,14 @@ def test_errors_are_one_line_and_status_2(capsys, error, line):
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_32_bits_are_refused_in_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "maxsize", 2**31 - 1)
+    assert cli.main(["predict", "anything"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "64-bit Raspberry Pi OS" in err
+
+
 def test_interruption(capsys):
     assert cli.run("x", fails(KeyboardInterrupt()), []) == 130
     assert capsys.readouterr().err == "tinycnn x: interrupted\n"

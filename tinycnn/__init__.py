@@ -35,6 +35,9 @@ def load(
     """
     import hashlib
 
+    from tinycnn.bits import need_64_bits
+
+    need_64_bits()
     from tinycnn.engine.session import Session
     from tinycnn.nn import modelfile
     from tinycnn.weights import find

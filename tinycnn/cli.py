@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from tinycnn import __version__
+from tinycnn.bits import need_64_bits
 from tinycnn.errors import TinycnnError, UsageError
 
 # name: (module, what it does); a module is imported only when its command is asked for
@@ -65,6 +66,7 @@ def run(
         if hasattr(stream, "reconfigure"):  # a label that the terminal cannot spell is no error
             stream.reconfigure(errors="backslashreplace")
     try:
+        need_64_bits()
         status = function(arguments)
         sys.stdout.flush()
         return status

@@ -10,7 +10,7 @@ from importlib import metadata
 
 from tinycnn import __version__, cli
 
-PACKAGES = ("numpy", "numba", "llvmlite", "pillow", "safetensors", "h5py")
+PACKAGES = ("numpy", "pillow", "safetensors", "numba", "llvmlite", "h5py")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,17 +27,33 @@ def _info(argv: Sequence[str]) -> int:
 
 def _facts() -> Iterator[tuple[str, str]]:
     from tinycnn import weights
-    from tinycnn.engine.session import available_backends, available_cores
+    from tinycnn.engine.session import available_cores
 
     yield "tinycnn", f"{__version__}  ({os.path.dirname(__file__)})"
     yield "python", f"{platform.python_version()}  ({sys.executable})"
     yield "machine", f"{platform.machine()}, {available_cores()} cores, {platform.platform()}"
     for package in PACKAGES:
         yield package, _package_version(package)
-    for backend, reason in available_backends().items():
-        yield "backend", f"{backend}: {reason or 'runs here'}"
+    yield from (("backend", text) for text in _backends())
     for name in weights.names() or ["none"]:
         yield "weights", name
+
+
+def _backends() -> Iterator[str]:
+    """Each backend in order of preference: whether it runs, with what, and what to do if not."""
+    from tinycnn.engine import libraries
+    from tinycnn.engine.session import available_backends
+
+    reasons = available_backends()
+    means = {
+        "native": f"with {libraries.find()}" if not reasons["native"] else "",
+        "numba": "by compiling for this CPU, once",
+        "numpy": "as the reference, slowly",
+    }
+    first = next(backend for backend, reason in reasons.items() if not reason)
+    for backend, reason in reasons.items():
+        text = f"does not run here: {reason}" if reason else f"runs here, {means[backend]}"
+        yield f"{backend} {text}" + (" (the one that is taken)" if backend == first else "")
 
 
 def _package_version(package: str) -> str:

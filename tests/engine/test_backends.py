@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
 from tests.engine.cases import CASES, network, random_weights
+from tinycnn.engine import native
 from tinycnn.engine.arena import aligned
 from tinycnn.engine.lower import lower_graph
-from tinycnn.engine.native import load
 from tinycnn.engine.ops import InvertedResidual, Winograd
 from tinycnn.engine.plan import plan
 from tinycnn.engine.program import Execution
@@ -17,11 +19,12 @@ from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import Graph, Sequential
 
 SEEDS = range(12)
+BACKEND = os.environ.get("TINYCNN_TEST_BACKEND", "numba")  # or "native", as on the emulated Pi
 
 
 def run(graph: Graph, weights, x, threads=1, without=()):
     net = rewrite(lower_graph(graph, weights), without)
-    execution = Execution(plan(net, threads), load(), threads)
+    execution = Execution(plan(net, threads), native.load(BACKEND), threads)
     execution.arena[:] = 0xFF  # NaN everywhere: what is not written must not be read
     return execution.run(x)
 
@@ -123,7 +126,7 @@ def test_read_only_and_strided_inputs():
     x = np.random.default_rng(1).standard_normal((4, 6, 6, 2)).astype(np.float32)[::2, ..., :1]
     x.flags.writeable = False
     model = Model(graph, weights, Preprocessing("grayscale"))
-    results = [Session(model, backend).predict(x) for backend in ("numba", "numpy")]
+    results = [Session(model, backend).predict(x) for backend in (BACKEND, "numpy")]
     assert_close(*results)
 
 
@@ -155,7 +158,7 @@ def test_nothing_is_written_outside_of_its_buffer(name, monkeypatch):
         graph, weights, x = network(CASES[name], seed)
         for threads in (1, 2):
             net = rewrite(lower_graph(graph, weights))
-            execution = Execution(plan(net, threads), load(), threads)
+            execution = Execution(plan(net, threads), native.load(BACKEND), threads)
             execution.arena[:] = 0xFF
             constants = execution.program.weights.copy()
             execution.run(x)

@@ -248,6 +248,12 @@ def test_a_library_for_another_machine(folder):
         libraries.load(path)
 
 
+def test_no_compiler(monkeypatch):
+    monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BackendError, match="pip install numba"):
+        build.library("cortex-a72")
+
+
 def test_no_linker_for_another_machine(monkeypatch):
     monkeypatch.setattr(build, "object_code", lambda target: b"\x7fELF" + bytes(100))
     with pytest.raises(BackendError, match="install the system package binutils-aarch64-linux-gnu"):

@@ -6,6 +6,7 @@ wanted CPU makes object code of it. The same way serves this machine and others 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -78,6 +79,8 @@ def object_code(target: Target) -> bytes:
 
 def library(name: str) -> bytes:
     """Make the shared library for a CPU of `CPUS`, whatever machine this is."""
+    if importlib.util.find_spec("numba") is None:
+        raise BackendError("compiling needs Numba; install it: pip install numba")
     cpu = CPUS[name]
     llvm_name = "generic" if name == "armv8-a" else name
     code = object_code(Target(cpu.triple, llvm_name, "", cpu.family))

@@ -24,13 +24,14 @@ _PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int32, _P, _P, _P, _I, _P, _P, _I, _I, _P
 
 
 @functools.cache
-def load(backend: str = "numba") -> Callable[..., int]:
+def load(backend: str | None = None) -> Callable[..., int]:
     """Load the interpreter, ``run(table, rows, arena, weights, thread, threads, state) -> 0``.
 
-    ``backend``: "native", a library compiled ahead of time, or "numba", compiled here and now.
+    ``backend``: "native", a library compiled ahead of time, or "numba", compiled here and now;
+    None takes the first that there is.
     Addresses are integers. The call releases the GIL.
     """
-    if backend == "native":
+    if backend == "native" or (backend is None and not libraries.problem()):
         path = libraries.find()
         if path is None:
             raise BackendError(libraries.problem())
