@@ -23,7 +23,7 @@ from tinycnn.engine.kernels._jit import (
 from tinycnn.engine.kernels.depthwise import line_3x3
 from tinycnn.engine.kernels.family import BLOCK
 from tinycnn.engine.kernels.instructions import INVERTED_RESIDUAL as IR
-from tinycnn.engine.kernels.matmul import PANEL, ROWS, VECTOR, tile
+from tinycnn.engine.kernels.matmul import PANEL, ROWS, VECTOR, line
 
 ZERO, INFINITY = np.float32(0), np.float32(np.inf)
 
@@ -41,26 +41,22 @@ def line_matmul(
         blocks, lane = first // BLOCK, first % BLOCK
         out = ahead(y, blocks * y_block + lane)
         add = ahead(residual, blocks * residual_block + lane)
-        for t in range(tiles):
-            begin = t * columns // tiles
-            count = (t + 1) * columns // tiles - begin
-            tile(
-                count, vectors, ahead(x, begin * BLOCK), BLOCK, segments, full, short, channels,
-                ahead(kernel, first * taps), ahead(bias, first),
-                ahead(add, begin * BLOCK) if residual_block != 0 else null(), residual_block,
-                ahead(out, begin * BLOCK), y_block, low, high,
-            )  # fmt: skip
+        line(
+            columns, tiles, 0, tiles, vectors, x, BLOCK, segments, full, short, channels,
+            ahead(kernel, first * taps), ahead(bias, first),
+            add if residual_block != 0 else null(), residual_block, out, y_block, low, high,
+        )  # fmt: skip
 
 
 @helper
-def expand(row, arena, weights, line, source_row):
-    """Row ``source_row`` of the expanded picture into ``line``, between its columns of zeros."""
+def expand(row, arena, weights, target, source_row):
+    """Row ``source_row`` of the expanded picture into ``target``, between its columns of zeros."""
     x = ahead(floats(arena, row[IR.x]), source_row * row[IR.x_row])
     width = row[IR.width]
     line_matmul(
         width, row[IR.blocks] * BLOCK, x, longs(weights, row[IR.segments_in]), row[IR.full_in],
         row[IR.short_in], row[IR.channels_in], floats(weights, row[IR.kernel_in]),
-        floats(weights, row[IR.bias_in]), null(), 0, ahead(line, BLOCK), (width + 2) * BLOCK,
+        floats(weights, row[IR.bias_in]), null(), 0, ahead(target, BLOCK), (width + 2) * BLOCK,
         parameter(row, IR.low), parameter(row, IR.high),
     )  # fmt: skip
 

@@ -34,12 +34,39 @@ from tinycnn.engine.kernels.tile import Vectors, choose, loop, number
 
 UNROLL = 4  # channels in one turn of the inner loop; 16 are a whole number of turns
 
-# x, distance of its pixels, segments, (full, short, channels of a short one), weights, bias,
-# residual or null, its block stride, y, its block stride, low, high
+# how many tiles, x, distance of its pixels, segments, (full, short, channels of a short one),
+# weights, bias, residual or null, its block stride, y, its block stride, low, high
 _TILE = (
-    *(FLOATS, types.int64, INTEGERS, types.int64, types.int64, types.int64, FLOATS, FLOATS),
+    *(
+        types.int64,
+        FLOATS,
+        types.int64,
+        INTEGERS,
+        types.int64,
+        types.int64,
+        types.int64,
+        FLOATS,
+        FLOATS,
+    ),
     *(FLOATS, types.int64, FLOATS, types.int64, types.float32, types.float32),
 )
+
+
+def _emit_run(builder: Any, family: Family, rows: int, vectors: int, step: int, args: Any) -> None:
+    """``args[0]`` tiles one behind the other, each ``rows`` pixels."""
+    count, x, distance, *table, residual, residual_block, y, y_block, low, high = args
+    v = Vectors(builder, family.vector)
+    across = number(rows * step) if step else builder.mul(distance, number(rows))
+
+    def one(index: Any, state: list[Any]) -> list[Any]:
+        x, y, residual = state
+        target = (residual, residual_block, y, y_block, low, high)
+        _emit_tile(builder, family, rows, vectors, step, (x, distance, *table, *target))
+        onward = builder.select(none, residual, v.at(residual, rows * BLOCK))
+        return [v.at(x, across), v.at(y, rows * BLOCK), onward]
+
+    none = builder.icmp_unsigned("==", builder.ptrtoint(residual, number(0).type), number(0))
+    loop(builder, count, [x, y, residual], one)
 
 
 def _emit_tile(builder: Any, family: Family, rows: int, vectors: int, step: int, args: Any) -> None:
@@ -111,11 +138,11 @@ def _emit_tile(builder: Any, family: Family, rows: int, vectors: int, step: int,
 
 
 def make_tile(family: Family, step: int) -> Any:
-    """Make ``tile(rows, vectors, ...)`` for pixels ``step`` floats apart (0: as it is told)."""
+    """Make ``tile(rows, vectors, tiles, ...)`` for pixels ``step`` floats apart (0: as told)."""
 
     @intrinsic
     def tile(
-        typing, rows, vectors, x, distance, segments, full, short, channels, weights, bias,
+        typing, rows, vectors, tiles, x, distance, segments, full, short, channels, weights, bias,
         residual, residual_block, y, y_block, low, high,
     ):  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -123,7 +150,7 @@ def make_tile(family: Family, step: int) -> Any:
             most = family.rows + 1
             key = builder.add(builder.mul(vectors, number(most)), rows)
             cases: dict[int, Any] = {
-                n * most + m: lambda m=m, n=n: _emit_tile(builder, family, m, n, step, rest)
+                n * most + m: lambda m=m, n=n: _emit_run(builder, family, m, n, step, rest)
                 for n in range(1, family.vectors + 1)
                 for m in range(1, family.rows + 1)
             }
@@ -140,20 +167,40 @@ PANEL, ROWS, VECTOR, VECTORS = CURRENT.panel, CURRENT.rows, CURRENT.vector, CURR
 
 
 @typed(types.int64, types.int64, *_TILE)
-def tile(
-    rows, vectors, x, distance, segments, full, short, channels, weights, bias,
+def run(
+    rows, vectors, tiles, x, distance, segments, full, short, channels, weights, bias,
     residual, residual_block, y, y_block, low, high,
 ):  # fmt: skip
-    """One tile, by the code for its distance between pixels: a constant is an address for free."""
+    """A run of tiles, by the code for its distance of pixels: a constant is an address for free."""
     if distance == BLOCK:
-        _near(rows, vectors, x, distance, segments, full, short, channels, weights, bias,
+        _near(rows, vectors, tiles, x, distance, segments, full, short, channels, weights, bias,
               residual, residual_block, y, y_block, low, high)  # fmt: skip
     elif distance == 2 * BLOCK:
-        _far(rows, vectors, x, distance, segments, full, short, channels, weights, bias,
+        _far(rows, vectors, tiles, x, distance, segments, full, short, channels, weights, bias,
              residual, residual_block, y, y_block, low, high)  # fmt: skip
     else:
-        _any(rows, vectors, x, distance, segments, full, short, channels, weights, bias,
+        _any(rows, vectors, tiles, x, distance, segments, full, short, channels, weights, bias,
              residual, residual_block, y, y_block, low, high)  # fmt: skip
+
+
+@helper
+def line(
+    columns, tiles, first, end, vectors, x, distance, segments, full, short, channels, weights,
+    bias, residual, residual_block, y, y_block, low, high,
+):  # fmt: skip
+    """Tiles ``first`` to ``end`` of the ``tiles`` of a row; the first ones are a pixel longer."""
+    size, longer = columns // tiles, columns % tiles
+    for extra in (1, 0):
+        begin = min(first, longer) if extra == 1 else max(first, longer)
+        count = (min(end, longer) if extra == 1 else max(end, longer)) - begin
+        if count > 0:
+            pixel = begin * (size + extra) if extra == 1 else begin * size + longer
+            add = residual if residual_block == 0 else ahead(residual, pixel * BLOCK)
+            run(
+                size + extra, vectors, count, ahead(x, pixel * distance), distance, segments,
+                full, short, channels, weights, bias, add, residual_block,
+                ahead(y, pixel * BLOCK), y_block, low, high,
+            )  # fmt: skip
 
 
 @kernel
@@ -199,17 +246,11 @@ def some_tiles(row, arena, weights, batch, panel, first, end):
     residual = ahead(residual, blocks * row[MATMUL.residual_block] + lane)
     low, high = parameter(row, MATMUL.low), parameter(row, MATMUL.high)
     columns, tiles, distance = row[MATMUL.columns], row[MATMUL.tiles], row[MATMUL.distance]
-    line, t = first // tiles, first % tiles
-    for _ in range(first, end):
-        begin = t * columns // tiles
-        count = (t + 1) * columns // tiles - begin
-        tile(
-            count, vectors, ahead(x, line * row[MATMUL.x_row] + begin * distance), distance,
-            segments, full, short, channels, kernel, bias,
-            ahead(residual, line * row[MATMUL.residual_row] + begin * BLOCK) if add else null(),
-            row[MATMUL.residual_block],
-            ahead(y, line * row[MATMUL.y_row] + begin * BLOCK), row[MATMUL.y_block], low, high,
+    for r in range(first // tiles, (end + tiles - 1) // tiles):
+        line(
+            columns, tiles, max(first - r * tiles, 0), min(end - r * tiles, tiles), vectors,
+            ahead(x, r * row[MATMUL.x_row]), distance, segments, full, short, channels, kernel,
+            bias, ahead(residual, r * row[MATMUL.residual_row]) if add else null(),
+            row[MATMUL.residual_block], ahead(y, r * row[MATMUL.y_row]), row[MATMUL.y_block],
+            low, high,
         )  # fmt: skip
-        t += 1
-        if t == tiles:
-            t, line = 0, line + 1
