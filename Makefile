@@ -13,7 +13,7 @@ typecheck:
 	$(PYTHON) -m mypy
 
 test:
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -m "not wheel"
 
 test-keras:
 	$(PYTHON) -m pytest -m keras
@@ -24,10 +24,13 @@ benchmark:
 phantom-accuracy: # the table of weights/README.md
 	$(PYTHON) demos/measure.py
 
-package:
-	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+wheel: # `make wheel MACHINE=aarch64` for the Raspberry Pi
+	$(PYTHON) tools/wheel.py $(if $(MACHINE),--machine $(MACHINE))
+
+test-wheel:
+	$(PYTHON) -m pytest -m wheel
 
 clean:
 	rm -rf .venv .venv-ci .venv.lock build dist *.egg-info .*_cache .hypothesis .benchmarks
 
-.PHONY: check lint format typecheck test test-keras benchmark phantom-accuracy package clean
+.PHONY: check lint format typecheck test test-keras benchmark phantom-accuracy wheel test-wheel clean
