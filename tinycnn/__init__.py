@@ -44,13 +44,9 @@ def load(
 
     file = find(os.fspath(path))
     data = modelfile.read(file)
-    return Session(
-        modelfile.parse(data, file),
-        backend,
-        threads,
-        path=str(file),
-        model_hash=hashlib.sha256(data).hexdigest(),
-    )
+    model, digest = modelfile.parse(data, file), hashlib.sha256(data).hexdigest()
+    del data  # as large as the weights
+    return Session(model, backend, threads, path=str(file), model_hash=digest)
 
 
 def __getattr__(name: str) -> Any:

@@ -28,7 +28,7 @@ def ring(value: str, op: Op, to: Planner) -> None:
     if layout.ringed:
         (top, bottom), (left, right) = layout.ring
         to.add(
-            op, instructions.RING, y=to.pixel(value), blocks=layout.blocks, rows=layout.shape[0],
+            op, instructions.RING, 1, y=to.pixel(value), blocks=layout.blocks, rows=layout.shape[0],
             columns=layout.shape[1], top=top, bottom=bottom, left=left, right=right,
             pixel=layout.pixel, row=layout.row, block=layout.block,
         )  # fmt: skip
@@ -72,7 +72,8 @@ def _matmul(op: ops.Conv, to: Planner, matrix: Any, table: Any, x: Layout, y: La
     tiles = -(-columns // family.rows)
     up, left = op.pads[0][0], op.pads[1][0]
     to.add(
-        op, instructions.MATMUL, x=to.pixel(op.inputs[0], up, left),
+        op, instructions.MATMUL, to.pieces(matrix.size * rows * columns),
+        x=to.pixel(op.inputs[0], up, left),
         residual=to.pixel(op.inputs[1]) if residual else -1,
         kernel=packing.panels(matrix, family), bias=packing.rounded(op.bias, family.vector),
         segments=distances, full=full, short=short, channels=channels,
@@ -101,7 +102,7 @@ def _(op: ops.Depthwise, to: Planner) -> None:
     ring(op.output, op, to)
     height, width, _, _ = op.kernel.shape
     to.add(
-        op, instructions.DEPTHWISE_BLOCKED,
+        op, instructions.DEPTHWISE_BLOCKED, to.several,
         x=to.pixel(op.inputs[0], op.pads[0][0], op.pads[1][0]),
         kernel=packing.blocks(op.kernel[..., 0]), bias=packing.rounded(op.bias, BLOCK),
         blocks=y.blocks, rows=op.shape[0], columns=op.shape[1], kernel_height=height,
@@ -179,7 +180,16 @@ def _(op: ops.Elementwise, to: Planner) -> None:
         shape = {"blocks": 1, "rows": rows, "size": size}
         shape |= {"x_row": size, "x_block": 0, "y_row": size, "y_block": 0}
     kind = instructions.ELEMENTWISE_KINDS.index(op.kind)
-    to.add(op, instructions.ELEMENTWISE, kind=kind, p0=p0, p1=p1, p2=p2, **shape)
+    to.add(
+        op,
+        instructions.ELEMENTWISE,
+        to.pieces(16 * prod(op.shape)),
+        kind=kind,
+        p0=p0,
+        p1=p1,
+        p2=p2,
+        **shape,
+    )
 
 
 @emit.register
@@ -252,7 +262,8 @@ def _convert(op: Op, to: Planner, name: str, place: int, y: Layout) -> None:
     x = to.layouts[name]
     rows, columns, channels = y.shape
     to.add(
-        op, instructions.CONVERT, x=to.pixel(name), y=place, rows=rows, columns=columns,
+        op, instructions.CONVERT, to.pieces(4 * prod(y.shape)),
+        x=to.pixel(name), y=place, rows=rows, columns=columns,
         channels=channels, **_x(x), x_pixel=x.pixel, **_y(y), y_pixel=y.pixel,
     )  # fmt: skip
 

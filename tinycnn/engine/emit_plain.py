@@ -55,15 +55,16 @@ def _(op: ops.ConvTranspose, to: Planner) -> None:
 def _(op: ops.Dense, to: Planner) -> None:
     channels, filters = op.kernel.shape
     to.add(
-        op, instructions.DENSE, **_linear(op), rows=prod(op.shape[:-1]), channels=channels,
-        filters=filters,
+        op, instructions.DENSE, to.pieces(op.kernel.size),
+        **_linear(op), rows=prod(op.shape[:-1]), channels=channels, filters=filters,
     )  # fmt: skip
 
 
 def affine(op: ops.Affine, to: Planner) -> None:
     """A factor and a summand for each channel."""
     to.add(
-        op, instructions.AFFINE, scale=op.scale, shift=op.shift, rows=prod(op.shape[:-1]),
+        op, instructions.AFFINE, to.pieces(prod(op.shape)),
+        scale=op.scale, shift=op.shift, rows=prod(op.shape[:-1]),
         channels=op.shape[-1], **op.clip._asdict(),
     )  # fmt: skip
 
@@ -120,7 +121,8 @@ def global_pool(op: ops.GlobalPool, to: Planner) -> None:
 def _(op: ops.AxisWise, to: Planner) -> None:
     dimension = op.dimension % len(op.source)
     to.add(
-        op, instructions.AXIS_WISE, kind=instructions.AXIS_WISE_KINDS.index(op.kind),
+        op, instructions.AXIS_WISE, to.pieces(16 * prod(op.shape)),
+        kind=instructions.AXIS_WISE_KINDS.index(op.kind),
         outer=prod(op.source[:dimension]), length=op.source[dimension],
         inner=prod(op.source[dimension + 1 :]),
     )  # fmt: skip

@@ -23,20 +23,22 @@ def plan(net: Net, threads: int = 1, family: Family = CURRENT) -> Program:
     offsets, arena_bytes = place(_lifetimes(arranged, places, threads))
     planner = Planner(family, threads, arranged.layouts, places, offsets)
     emit_blocked.ring(INPUT, arranged.net.ops[0], planner)
-    for op in arranged.net.ops:
-        emit(op, planner)
+    input_shape, output, shape = net.input_shape, arranged.net.output, arranged.net.ops[-1].shape
+    layout, waiting = arranged.layouts[INPUT], list(reversed(arranged.net.ops))
+    del net, arranged  # the last references to kernels: each is let go once it is packed
+    while waiting:
+        emit(waiting.pop(), planner)
     rows = planner.rows or [[0] * WIDTH]  # a network of views: one instruction that does nothing
-    layout = arranged.layouts[INPUT]
     return Program(
         table=np.array(rows, np.int64),
         weights=planner.constants.packed(),
         arena_bytes=arena_bytes,
-        input_shape=net.input_shape,
+        input_shape=input_shape,
         input_offset=planner.pixel(INPUT),
         input_row=layout.row if layout.ringed else 0,
-        output_offset=planner.address(arranged.net.output),
-        output_shape=arranged.net.ops[-1].shape,
-        sources=tuple(planner.sources) or (net.output,),
+        output_offset=planner.address(output),
+        output_shape=shape,
+        sources=tuple(planner.sources) or (output,),
     )
 
 

@@ -38,13 +38,17 @@ class Constants:
         return self.offsets[id(array)]
 
     def packed(self) -> npt.NDArray[np.uint8]:
-        """The block."""
+        """The block; the arrays are given up."""
         block = aligned_bytes(max(self.size, ALIGNMENT))
-        for array in self.arrays:
-            offset = self.offsets[id(array)]
+        while self.arrays:  # each is let go once it is copied: never all of them twice
+            array = self.arrays.pop()
+            offset = self.offsets.pop(id(array))
             flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
             block[offset : offset + array.nbytes] = flat
         return block
+
+
+LEAST_WORK = 50_000  # a microsecond or so of one thread: to share it costs as much
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Planner:
     ) -> None:  # fmt: skip
         self.family, self.threads = family, threads
         self.layouts, self.places, self.offsets = layouts, places, offsets
+        self.several = 2 * threads if threads > 1 else 1  # pieces: so the faster thread does more
         self.rows: list[list[int]] = []
         self.sources: list[str] = []
         self.constants = Constants()
@@ -78,8 +83,15 @@ class Planner:
         layout = self.layouts[value]
         return self.address(value) + 4 * (layout.start - up * layout.row - left * layout.pixel)
 
-    def add(self, op: Op, layout: Any, **fields: Any) -> None:
-        """Append an instruction; arrays become addresses, x and y default to the operation's."""
+    def pieces(self, work: int) -> int:
+        """How many pieces are worth it for so much ``work``, in multiply-adds or values moved."""
+        return 1 if work < LEAST_WORK else self.several
+
+    def add(self, op: Op, layout: Any, pieces: int = 0, **fields: Any) -> None:
+        """Append an instruction; arrays become addresses, x and y default to the operation's.
+
+        ``pieces``: how threads share it; 1 where sharing costs more than it saves.
+        """
         for name, value in fields.items():
             if isinstance(value, np.ndarray):
                 fields[name] = self.constants.add(value)
@@ -87,7 +99,7 @@ class Planner:
         for name, value in defaults.items():
             if name in layout._fields and name not in fields:
                 fields[name] = self.pixel(value)
-        self.rows.append(encode(layout, **fields))
+        self.rows.append(encode(layout, pieces, **fields))
         self.sources.append(op.output)
 
 

@@ -17,7 +17,7 @@ from tinycnn.engine.arena import ALIGNMENT
 from tinycnn.nn.layers.base import Array, Shape
 
 Bytes = npt.NDArray[np.uint8]
-STATE_BYTES = 512  # what threads share, see `kernels.interpreter`
+STATE_BYTES, IDLE = 512, 1 << 19  # what threads share, see `kernels.interpreter`
 Interpreter = Callable[..., int]  # see native.load: (table, rows, arena, weights, thread, ...)
 
 
@@ -59,6 +59,7 @@ class Execution:
     def _start_threads(self) -> None:
         self.process = os.getpid()
         self.state = aligned_bytes(STATE_BYTES).view(np.int64)
+        self.state[0] = IDLE
         self.lock = threading.Lock()  # one arena: one image at a time
         # Each call keeps what it works on alive, also when the execution is forgotten.
         keep = (self.program, self.arena, self.state)

@@ -70,12 +70,14 @@ def _chunk(
     part = products + 4 * BLOCK * 36 * filters * step * columns
     top = op.pads[0][0] - 4 * first
     to.add(
-        op, instructions.WINOGRAD_INPUT, x=to.pixel(op.inputs[0], top, op.pads[1][0]), y=before,
+        op, instructions.WINOGRAD_INPUT, to.several,
+        x=to.pixel(op.inputs[0], top, op.pads[1][0]), y=before,
         blocks=channels, rows=rows, columns=columns, x_row=x.row, x_block=x.block,
     )  # fmt: skip
     table = packing.segments(op.kernel.shape[2], tiles * BLOCK, 0, BLOCK, (1, 1))
     to.add(
-        op, instructions.MATMUL, x=before, y=products, residual=-1, kernel=kernel, bias=zeros,
+        op, instructions.MATMUL, to.several, x=before, y=products, residual=-1, kernel=kernel,
+        bias=zeros,
         segments=table[0], full=table[1], short=table[2], channels=table[3],
         panels=-(-count // family.panel),
         last=(packing.vectors(count, family) - 1) % family.vectors + 1, groups=1, rows=1,

@@ -14,13 +14,16 @@ from typing import Any
 
 WIDTH = 40  # integers in a row
 
+# The last place in every row: into how many pieces threads share the instruction; 0: one each.
+PIECES = WIDTH - 1
+
 _codes: dict[str, int] = {}
 
 
 def _layout(name: str, fields: str) -> Any:
     names = fields.split()
     _codes[name] = len(_codes) + 1
-    assert len(names) < WIDTH
+    assert len(names) < PIECES
     make: Any = namedtuple  # whose instances Numba can read; mypy wants literals
     return make(name, ["code", *names])(_codes[name], *range(1, len(names) + 1))
 
@@ -95,13 +98,13 @@ CLOCK = _layout("CLOCK", "y")
 FLOAT_FIELDS = frozenset({"low", "high", "p0", "p1", "p2", "epsilon"})
 
 
-def encode(layout: Any, **values: Any) -> list[int]:
+def encode(layout: Any, pieces: int = 0, **values: Any) -> list[int]:
     """Make a row; every field of the layout, and no other, must be given."""
     fields = layout._fields[1:]
     if set(fields) != set(values):
         raise ValueError(f"{type(layout).__name__}: {sorted(set(fields) ^ set(values))}")
     row = [layout.code] + [_number(f, values[f]) for f in fields]
-    return row + [0] * (WIDTH - len(row))
+    return row + [0] * (PIECES - len(row)) + [pieces]
 
 
 def _number(field: str, value: Any) -> int:

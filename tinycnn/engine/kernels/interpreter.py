@@ -50,6 +50,7 @@ from tinycnn.engine.kernels.instructions import (
     LAYER_NORM,
     MATMUL,
     PEAK,
+    PIECES,
     POOL,
     POOL_BLOCKED,
     PRELU,
@@ -69,43 +70,64 @@ from tinycnn.engine.kernels.winograd import winograd_input, winograd_output
 SIGNATURE = (INTEGERS, types.int64, BYTES, BYTES, types.int64, types.int64, INTEGERS)
 
 # Places in ``state``, each in a cache line of its own.
-ARRIVED, GENERATION, JOB, SLEEPERS, STOP = 0, 8, 16, 24, 32
+TICKET, DONE, SLEEPERS, STOP = 0, 8, 16, 24
+# A ticket is (number of the instruction since ever, number of a piece of it).
+SHIFT = 20
+PIECE = (1 << SHIFT) - 1
+FOREVER = 1 << 62
+IDLE = 1 << (SHIFT - 1)  # a piece that no instruction has: there is nothing to do
 SPINS = 4_000  # looks before a thread sleeps: some 70 microseconds, more than between two calls
 WAIT, WAKE = 128, 129  # private futex operations
 
 
 @helper
-def wait_while(state, place, value):
-    """Return when state[place] is no longer ``value``: look for a while, then sleep."""
+def wait_while(state, ticket):
+    """Return when the ticket is no longer this one: look for a while, then sleep."""
     spins = 0
-    while atomic_load(ahead(state, place)) == value:
+    while atomic_load(ahead(state, TICKET)) == ticket:
         spins += 1
         pause()
         if spins > SPINS:
             atomic_add(ahead(state, SLEEPERS), 1)
-            futex(ahead(state, place), WAIT, value)  # compares the low half: enough
+            futex(ahead(state, TICKET), WAIT, ticket)  # compares the low half: enough
             atomic_add(ahead(state, SLEEPERS), -1)
 
 
 @helper
-def advance(state, place, threads):
-    """Add 1 to state[place], and wake whoever sleeps on it."""
-    atomic_add(ahead(state, place), 1)
-    if atomic_load(ahead(state, SLEEPERS)) != 0:
-        futex(ahead(state, place), WAKE, threads)
+def publish(state, ticket, threads):
+    """Let everybody see a new ticket, and wake whoever sleeps."""
+    atomic_store(ahead(state, TICKET), ticket)
+    if atomic_add(ahead(state, SLEEPERS), 0) != 0:  # an exchange: never before the store
+        futex(ahead(state, TICKET), WAKE, threads)
 
 
 @helper
-def barrier(state, threads):
-    """Wait until all threads are here."""
-    if threads == 1:
-        return
-    generation = atomic_load(ahead(state, GENERATION))
-    if atomic_add(ahead(state, ARRIVED), 1) == threads - 1:
-        atomic_store(ahead(state, ARRIVED), 0)
-        advance(state, GENERATION, threads)
-    else:
-        wait_while(state, GENERATION, generation)
+def take_part(table, count, arena, weights, threads, state, until):
+    """Do pieces of instructions, whichever are next, up to instruction ``until``.
+
+    Nobody waits for a thread that has taken nothing: one that the system has put aside does not
+    hold up the others. Who finishes the last piece of an instruction opens the next one.
+    """
+    while True:
+        ticket = atomic_load(ahead(state, TICKET))
+        if ticket >> SHIFT >= until or atomic_load(ahead(state, STOP)) != 0:
+            return
+        row = ahead(table, (ticket >> SHIFT) % count * WIDTH)
+        pieces = row[PIECES] if row[PIECES] != 0 else threads
+        if ticket & PIECE >= pieces:
+            wait_while(state, ticket)
+            continue
+        ticket = atomic_add(ahead(state, TICKET), 1)  # perhaps of a later instruction by now
+        row = ahead(table, (ticket >> SHIFT) % count * WIDTH)
+        pieces = row[PIECES] if row[PIECES] != 0 else threads
+        if ticket & PIECE >= pieces:
+            continue
+        execute(row, arena, weights, ticket & PIECE, pieces)
+        if atomic_add(ahead(state, DONE), 1) == pieces - 1:
+            atomic_store(ahead(state, DONE), 0)
+            following = (ticket >> SHIFT) + 1
+            idle = IDLE if following % count == 0 else 0
+            publish(state, (following << SHIFT) + idle, threads)
 
 
 @helper
@@ -170,33 +192,23 @@ def execute(row, arena, weights, thread, threads):
         clock(row, arena, weights, thread, threads)
 
 
-@helper
-def run_table(table, count, arena, weights, thread, threads, state):
-    """All instructions; between them the threads wait for one another."""
-    for i in range(count):
-        execute(ahead(table, i * WIDTH), arena, weights, thread, threads)
-        barrier(state, threads)
-
-
 @kernel
 def run(table, count, arena, weights, thread, threads, state):
     """Thread 0: run the program once, with the help of the others.
 
-    Every other thread serves: it waits for runs and takes its share, until it is told to stop
-    (by a call with thread -1). So a run costs no start of threads, and Python is out of it.
+    Every other thread serves: it waits for runs and takes part, until it is told to stop (by a
+    call with thread -1). So a run costs no start of threads, and Python is out of it.
     """
     if thread < 0:
         atomic_store(ahead(state, STOP), 1)
-        advance(state, JOB, threads)
-        return
-    if thread == 0:
-        if threads > 1:
-            advance(state, JOB, threads)
-        run_table(table, count, arena, weights, thread, threads, state)
-        return
-    seen = 0
-    while atomic_load(ahead(state, STOP)) == 0:
-        wait_while(state, JOB, seen)
-        seen += 1
-        if atomic_load(ahead(state, STOP)) == 0:
-            run_table(table, count, arena, weights, thread, threads, state)
+        atomic_add(ahead(state, TICKET), 1)
+        futex(ahead(state, TICKET), WAKE, threads)
+    elif threads == 1:
+        for i in range(count):
+            execute(ahead(table, i * WIDTH), arena, weights, 0, 1)
+    elif thread > 0:
+        take_part(table, count, arena, weights, threads, state, FOREVER)
+    else:
+        first = atomic_load(ahead(state, TICKET)) >> SHIFT
+        publish(state, first << SHIFT, threads)
+        take_part(table, count, arena, weights, threads, state, first + count)
