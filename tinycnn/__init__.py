@@ -15,13 +15,18 @@ import tinycnn.safepath  # noqa: F401, I001  # isort: split
 import os
 from typing import TYPE_CHECKING, Any
 
-from tinycnn.errors import TinycnnError
+from tinycnn.errors import ModelFileError, TinycnnError
 
 if TYPE_CHECKING:
     from tinycnn.engine.session import Session
     from tinycnn.studies.verdict import predict_studies, predict_study
 
 __version__ = "0.1.0"
+
+# In a checkout `convert` and `weights` lie beside this folder: found there also by a Python that
+# was started in it, for which this folder hides the installed package.
+if not os.path.isdir(os.path.join(__path__[0], "weights")):
+    __path__.append(os.path.dirname(__path__[0]))
 __all__ = ["TinycnnError", "__version__", "load", "predict_studies", "predict_study"]
 
 
@@ -40,9 +45,11 @@ def load(
     need_64_bits()
     from tinycnn.engine.session import Session
     from tinycnn.nn import modelfile
-    from tinycnn.weights import find
+    from tinycnn.weights import find, names
 
     file = find(os.fspath(path))
+    if not os.path.lexists(file) and os.sep not in os.fspath(path):
+        raise ModelFileError(f"no model {path!r}; a path, or one of: {', '.join(names())}")
     data = modelfile.read(file)
     model, digest = modelfile.parse(data, file), hashlib.sha256(data).hexdigest()
     del data  # as large as the weights

@@ -175,7 +175,7 @@ def _worker(engine: str, file: Path, threads: int, batch: int, folder: Path) -> 
 
 def command(*arguments: str) -> list[str]:
     """How to start a worker."""
-    return [sys.executable, "-m", "tinycnn.benchmarks.worker", *arguments]
+    return [sys.executable, "-P", "-m", "tinycnn.benchmarks.worker", *arguments]
 
 
 def environment(threads: int, **more: str) -> dict[str, str]:
