@@ -15,7 +15,7 @@ import tinycnn.safepath  # noqa: F401, I001  # isort: split
 import os
 from typing import TYPE_CHECKING, Any
 
-from tinycnn.errors import ModelFileError, TinycnnError
+from tinycnn.errors import TinycnnError
 
 if TYPE_CHECKING:
     from tinycnn.engine.session import Session
@@ -44,6 +44,7 @@ def load(
 
     need_64_bits()
     from tinycnn.engine.session import Session
+    from tinycnn.errors import ModelFileError
     from tinycnn.nn import modelfile
     from tinycnn.weights import find, names
 
