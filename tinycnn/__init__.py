@@ -49,7 +49,8 @@ def load(
     from tinycnn.weights import find, names
 
     file = find(os.fspath(path))
-    if not os.path.lexists(file) and os.sep not in os.fspath(path):
+    looks_like_a_name = os.fspath(path).isprintable() and file.parts == (file.stem,)
+    if looks_like_a_name and not os.path.lexists(file):
         raise ModelFileError(f"no model {path!r}; a path, or one of: {', '.join(names())}")
     data = modelfile.read(file)
     model, digest = modelfile.parse(data, file), hashlib.sha256(data).hexdigest()
