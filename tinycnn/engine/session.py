@@ -121,8 +121,9 @@ def _compile(model: Model, backend: Backend, threads: int) -> Runner:
     from tinycnn.engine.rewrites import rewrite
 
     with np.errstate(all="ignore"):  # as in Graph.forward
-        net = rewrite(lower_graph(model.graph, model.weights))
-    return Execution(plan(net, threads), native.load(backend), threads)
+        # Nobody else holds the network: `plan` lets its kernels go one by one as it packs them.
+        program = plan(rewrite(lower_graph(model.graph, model.weights)), threads)
+    return Execution(program, native.load(backend), threads)
 
 
 class _Reference:
