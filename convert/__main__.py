@@ -52,16 +52,18 @@ def make_model(found: keras.Imported, chosen: argparse.Namespace, name: str) -> 
         raise ConversionError(f"gives {graph.output_shape} for an image; a classifier gives a row")
     preprocessing, said = options.preprocessing(chosen, graph.input_shape)
     names = options.labels(chosen)
+    options.check_count(names, max(graph.output_shape[0], 2))  # one sigmoid unit tells two apart
     weights = modelfile.rounded(found.weights) if chosen.dtype == "float16" else found.weights
     model = Model(
         graph=graph,
         weights=weights,
         preprocessing=preprocessing,
-        labels=names,
+        labels=options.numbered(names),
         decision=options.decision(chosen, names),
         provenance=options.provenance(chosen, found.origin),
         name=name,
     )
+    _note_numbered(names, model.labels)
     return replace(model, self_test=record(graph, weights, preprocessing)), said
 
 
@@ -113,6 +115,13 @@ def _describe(model: Model, origin: str, verbose: bool) -> str:
         f"{model.classes} score{'s' * (model.classes > 1)}; from {origin}"
     )
     return "\n".join(lines)
+
+
+def _note_numbered(given: tuple[str, ...], labels: tuple[str, ...]) -> None:
+    changed = [repr(new) for old, new in zip(given, labels, strict=True) if old != new]
+    if changed:
+        shown = ", ".join(changed[:8]) + ", ..." * (len(changed) > 8)
+        print(f"note: labels that occur more than once are numbered: {shown}", file=sys.stderr)
 
 
 def _assumption(model: Model) -> str:

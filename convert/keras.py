@@ -11,6 +11,7 @@ from typing import Any
 
 from tinycnn.errors import ConversionError, TinycnnError
 from tinycnn.nn import strictjson
+from tinycnn.nn.architectures import ARCHITECTURES
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers.base import Array, Shape
 
@@ -109,7 +110,9 @@ def _weights_only(root: Group, architecture: Graph | None, version: str | None) 
     if architecture is None:
         raise ConversionError(
             "holds weights alone; say which network they belong to: "
-            "--architecture NAME --input HEIGHTxWIDTHxCHANNELS --classes N"
+            "--architecture NAME --input HEIGHTxWIDTHxCHANNELS --classes N; names are "
+            f"{', '.join(ARCHITECTURES)}; of any other network save the whole model, in Keras: "
+            "model.save('NAME.keras'), and convert that"
         )
     weights = _in_graph_order(architecture, match_architecture(root, architecture))
     return Imported(architecture, weights, "", f"Keras {version or '(unknown)'}, weights alone")

@@ -129,7 +129,7 @@ def _in_order(wanted: Sequence[Wanted], saved: Sequence[Saved]) -> list[tuple[Wa
         raise ConversionError(
             f"the architecture has {len(wanted)} more layers with weights "
             f"({_some([w.layer.name for w in wanted])}), the file {len(saved)} "
-            f"({_some([h.name for h in saved])})"
+            f"({_some([h.name or h.stem for h in saved])})"
         )
     return list(zip(wanted, saved, strict=True))
 
@@ -151,7 +151,8 @@ def _list(pairs: Sequence[tuple[Wanted, Saved]]) -> str:
     return _some(
         [
             f"{want.layer.name} needs {list(want.shapes.values())}, "
-            f"{have.name} has {list(have.shapes)}"
+            f"{'the file' if have.name == want.layer.name else have.name or have.stem} "
+            f"has {list(have.shapes)}"
             for want, have in pairs
         ],
         limit=4,
@@ -159,5 +160,6 @@ def _list(pairs: Sequence[tuple[Wanted, Saved]]) -> str:
 
 
 def _some(items: Sequence[str], limit: int = 8) -> str:
+    items = list(dict.fromkeys(items))
     more = f", and {len(items) - limit} more" if len(items) > limit else ""
     return (", ".join(items[:limit]) or "none") + more

@@ -105,6 +105,8 @@ def labels(options: argparse.Namespace) -> tuple[str, ...]:
         return ()
     path = Path(text)
     if "," in text or not path.is_file():
+        if "," not in text and ("/" in text or path.suffix == ".txt"):
+            raise UsageError(f"--labels: no file {text}")
         return _checked(tuple(part.strip() for part in text.split(",")))
     data = _small_file(path)
     lines = (re.sub(r"^\d+[:\s]\s*", "", line.strip()) for line in data.splitlines())
@@ -112,18 +114,45 @@ def labels(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name, count in Counter(names).items():
+    for name in names:
         if not name or not name.isprintable():
             raise UsageError(f"--labels: {name!r} is empty or cannot be printed")
-        if count > 1:
-            raise UsageError(f"--labels: {name!r} occurs {count} times")
     return names
 
 
+def numbered(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Tell equal labels apart: crane, crane (2). ImageNet's list has two pairs of them."""
+    seen, result = Counter[str](), list[str]()
+    for name in names:
+        seen[name] += 1
+        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    name, count = Counter(result).most_common(1)[0] if result else ("", 0)
+    if count > 1:
+        raise UsageError(f"--labels: {name!r} is in the list, and what a repeated label becomes")
+    return tuple(result)
+
+
+def check_count(names: tuple[str, ...], classes: int) -> None:
+    """Refuse a list of labels that is not as long as the row of scores."""
+    if not names or len(names) == classes:
+        return
+    hint = ""
+    if len(names) == classes + 1:
+        hint = ", exactly one too many"
+        if names[0].lower() == "background":
+            hint += "; the first is 'background', which this network does not have: drop that line"
+    raise UsageError(f"--labels: {len(names)} labels for {classes} classes{hint}")
+
+
 def decision(options: argparse.Namespace, names: tuple[str, ...]) -> Decision:
-    """Make the decision rule; the positive label must be one of ``names``."""
+    """Make the decision rule; the positive label must be one of ``names``, and only one."""
     positive = None
     if options.positive is not None:
+        if (count := names.count(options.positive)) > 1:
+            raise UsageError(
+                f"--positive {options.positive!r}: {count} labels are called that; "
+                "give each a name of its own in --labels"
+            )
         if options.positive not in names:
             raise UsageError(
                 f"--positive {options.positive!r} is none of the labels: {', '.join(names)}"

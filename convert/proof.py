@@ -21,7 +21,7 @@ class Difference:
 
     backend: str
     largest: float
-    reason: str = ""  # why the backend could not run here
+    reason: str = ""  # why it could not run here
 
     def __str__(self) -> str:
         """Spell it for people."""
@@ -29,7 +29,11 @@ class Difference:
 
 
 def prove(model: Model) -> Iterator[Difference]:
-    """Run each backend but the reference; ConversionError where one computes something else."""
+    """Run each backend but the reference; ConversionError where one computes something else.
+
+    A backend that is not installed is worth a line only if no other one proves anything.
+    """
+    from tinycnn.engine import libraries
     from tinycnn.engine.session import Session, available_backends
 
     batch = np.concatenate(
@@ -38,11 +42,15 @@ def prove(model: Model) -> Iterator[Difference]:
     expected = model.forward(batch)
     if not np.isfinite(expected).all():
         raise ConversionError("the model gives NaN or infinity for an image-like input")
-    for backend, missing in available_backends().items():
-        if backend == "numpy":
-            continue
+    compiled = {name: why for name, why in available_backends().items() if name != "numpy"}
+    if all(compiled.values()):
+        reasons = "; ".join(f"{name}: {why}" for name, why in compiled.items())
+        yield Difference("compiled backends", 0.0, f"none can run here ({reasons})")
+        return
+    for backend, missing in compiled.items():
         if missing:
-            yield Difference(backend, 0.0, f"cannot run here ({missing})")
+            if backend == "native" and not libraries.is_absent():  # there, and it cannot be used
+                yield Difference(backend, 0.0, f"cannot run here ({missing})")
             continue
         try:
             found = Session(model, backend=backend).predict(batch)

@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 from tinycnn.convert import __main__ as command
-from tinycnn.convert import proof
+from tinycnn.convert import options, proof
 
 from tests.convert.keras_files import small_config, small_layers, write_h5, write_keras
-from tinycnn.errors import ConversionError
+from tinycnn.errors import ConversionError, UsageError
 from tinycnn.nn import modelfile
 from tinycnn.nn.architectures import build
 from tinycnn.nn.model import Decision, Figures
@@ -105,7 +105,11 @@ def test_keras_archive_gets_its_name(tmp_path, capsys):
     ("arguments", "words"),
     [
         (["--labels", "a,b,c"], "3 labels for 2 classes"),
-        (["--labels", "a,a"], "'a' occurs 2 times"),
+        (["--labels", "background,a,b"], "3 labels for 2 classes, exactly one too many; the first"),
+        (["--labels", "a,b,c,d"], "4 labels for 2 classes\n"),
+        (["--labels", "a,a", "--positive", "a"], "--positive 'a': 2 labels are called that"),
+        (["--labels", "nosuch.txt"], "--labels: no file nosuch.txt"),
+        (["--labels", "no/such"], "--labels: no file no/such"),
         (["--labels", "a,"], "is empty or cannot be printed"),
         (["--labels", "a,b", "--positive", "c"], "--positive 'c' is none of the labels: a, b"),
         (["--positive", "c"], "--positive needs --labels"),
@@ -184,13 +188,34 @@ def test_a_backend_that_differs_stops_the_conversion(file, capsys, monkeypatch):
     assert os.listdir(file.parent) == ["net.h5"]
 
 
-def test_a_backend_that_is_missing_is_told(file, capsys, monkeypatch):
-    from tinycnn.engine import session
+def test_labels_that_repeat_are_numbered(file, capsys):
+    status, _, err = run(capsys, file, "--labels", "crane,crane")
+    assert status == 0
+    assert err == "note: labels that occur more than once are numbered: 'crane (2)'\n"
+    assert modelfile.load(file.with_name("net.safetensors")).labels == ("crane", "crane (2)")
+    assert options.numbered(("a", "b", "a", "a")) == ("a", "b", "a (2)", "a (3)")
+    with pytest.raises(UsageError, match="'a \\(2\\)' is in the list"):
+        options.numbered(("a", "a (2)", "a"))
 
-    monkeypatch.setattr(
-        session, "available_backends", lambda: {"numba": "not installed", "numpy": ""}
-    )
-    assert "proof: numba: cannot run here (not installed)" in run(capsys, file)[1]
+
+def proof_lines(out):
+    return [line for line in out.splitlines() if line.startswith("proof: ")]
+
+
+def test_only_backends_that_prove_something_are_told(file, capsys, monkeypatch):
+    from tinycnn.engine import libraries, session
+
+    found = {"native": "no library", "numba": "", "numpy": ""}
+    monkeypatch.setattr(session, "available_backends", lambda: found)
+    monkeypatch.setattr(libraries, "is_absent", lambda: True)
+    (line,) = proof_lines(run(capsys, file)[1])
+    assert line.startswith("proof: numba: largest difference")
+    monkeypatch.setattr(libraries, "is_absent", lambda: False)
+    lines = proof_lines(run(capsys, file, "--force")[1])
+    assert lines[0] == "proof: native: cannot run here (no library)"
+    found["numba"] = "not installed"
+    (line,) = proof_lines(run(capsys, file, "--force")[1])
+    assert line.endswith("none can run here (native: no library; numba: not installed)")
 
 
 def test_difference_spells_itself():

@@ -19,6 +19,7 @@ from tests.convert.keras_files import (
 )
 from tinycnn.errors import ConversionError
 from tinycnn.nn import layers as nn
+from tinycnn.nn.architectures import build
 
 
 def convert(tmp_path, config, weights=None, **options):
@@ -316,8 +317,20 @@ def test_keras_1_and_plain_hdf5(tmp_path):
 def test_weights_alone_without_architecture(tmp_path):
     with h5py.File(tmp_path / "w.h5", "w") as file:
         fill_weights(file, small_weights())
-    with pytest.raises(ConversionError, match="say which network they belong to"):
+    with pytest.raises(ConversionError, match="say which network they belong to") as caught:
         keras.read(tmp_path / "w.h5", read_hdf5=read_here)
+    assert "names are mobilenet_v2, mobilenet, " in str(caught.value)
+    assert "model.save('NAME.keras')" in str(caught.value)
+
+
+def test_layers_that_do_not_fit_are_listed_once(tmp_path):
+    arrays = small_weights()["conv"]
+    with h5py.File(tmp_path / "w.h5", "w") as file:  # two nested models, each with a "conv"
+        fill_weights(
+            file, {"m": {f"{part}/conv/{k}": a for part in "ab" for k, a in arrays.items()}}
+        )
+    with pytest.raises(ConversionError, match=r"the file 2 \(conv\)"):
+        keras.read(tmp_path / "w.h5", build("cnn5", (32, 32, 1), 1), read_hdf5=read_here)
 
 
 def test_an_architecture_that_is_not_asked_for(tmp_path):
