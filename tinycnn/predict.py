@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
 from typing import IO
 
 import tinycnn
@@ -19,7 +20,7 @@ from tinycnn.files import atomic_write
 from tinycnn.nn.model import Decision, Model
 from tinycnn.progress import Progress
 from tinycnn.studies.finder import Folder, find_folders, find_studies
-from tinycnn.studies.names import printable
+from tinycnn.studies.names import counted, printable
 from tinycnn.studies.records import CsvReport, JsonReport
 from tinycnn.studies.reports import Report, Source, Tally, TextReport
 from tinycnn.studies.verdict import judge
@@ -81,17 +82,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _threshold(text: str) -> float:
-    value = float(text)
-    if not 0.0 < value < 1.0:
-        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
-    return value
+    with suppress(ValueError):
+        if 0.0 < (value := float(text)) < 1.0:
+            return value
+    raise argparse.ArgumentTypeError(f"threshold must be a number between 0 and 1, not {text!r}")
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
-    return value
+    with suppress(ValueError):
+        if (value := int(text)) >= 1:
+            return value
+    raise argparse.ArgumentTypeError(f"must be a number, 1 or more, not {text!r}")
 
 
 def _decision(model: Model, options: argparse.Namespace) -> Decision:
@@ -111,18 +112,22 @@ def _at_least_one_study(root: str) -> Iterator[Folder]:
     for folder in folders:
         passed.append(folder)
         if folder.is_study:
-            return itertools.chain(passed, folders)
-    files = sum(len(folder.entries) for folder in passed)
+            return chain(passed, folders)
+    entries = [entry for folder in passed for entry in folder.entries]
+    links = sum(entry.is_link for entry in entries)
+    followed = f"; {counted(links, 'symbolic link')} not followed" if links else ""
     raise StudyError(
-        f"no study in {printable(root)!r}: {files} files seen, none is an image; "
-        "PNG and JPEG are read"
+        f"no study in {printable(root)!r}: {counted(len(entries) - links, 'file')} seen, "
+        f"none is an image; PNG and JPEG are read{followed}"
     )
 
 
 def _report(options: argparse.Namespace) -> Callable[[IO[str], Source], Report]:
     if options.json:
         return JsonReport
-    return CsvReport if options.csv else TextReport
+    if options.csv:
+        return CsvReport
+    return partial(TextReport, several=_length(islice(find_studies(options.study), 2)) > 1)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tinycnn
 from tests.studies.conftest import brightness_model, save_gray
@@ -69,26 +70,54 @@ def test_text_for_one_study(run, mura):
     status, out, err = run(mura / "XR_HAND")
     assert (status, err) == (0, "")
     assert "XR_HAND patient00001 study1" in out
-    assert "image2.png            abnormal 0.400" in out
+    assert "image2.png            p(abnormal) 0.400" in out
     assert "=> ABNORMAL  (mean 0.700 of 2 views, threshold 0.5)" in out
     assert "The folder's name says: positive." in out
     flowing = " ".join(out.split())
     assert "On XR_HAND this model judged 7 of 10 studies rightly" in flowing
     assert "measured on unseen drawings" in flowing
     assert "DEMONSTRATION ONLY: these weights were trained on drawings" in flowing
-    assert "This is not a diagnosis" in flowing
+    assert flowing.count("This is not a diagnosis") == 1
+    assert "see below" not in flowing
     assert "._image1.png" not in out
 
 
 def test_text_for_many_studies(run, mura):
     status, out, _ = run(mura)
     assert status == 1
-    assert out.count("DEMONSTRATION ONLY") == 3
+    mark = "  (demonstration weights; not a diagnosis; see below)"
+    verdicts = [line for line in out.splitlines() if line.startswith("  => ")]
+    assert [line.endswith(mark) for line in verdicts] == [True, True, False]
+    assert out.count("DEMONSTRATION ONLY") == out.count("This is not a diagnosis") == 1
+    assert out.index("3 studies:") < out.index("DEMONSTRATION ONLY")
+    assert "\n2 of 2 verdicts agree with the folders' names\n" in out
     assert "REFUSED: neither PNG nor JPEG" in out
     assert "=> NORMAL  (mean 0.200 of 1 view, 1 more REFUSED" in out
     assert "=> NO VERDICT: not one usable view" in out
     assert "3 studies: 1 abnormal, 1 normal, 1 WITHOUT A VERDICT; 2 views refused" in out
     assert out.index("patient00002") < out.index("patient00010")
+
+
+def test_weights_that_are_no_demonstration_are_no_diagnosis_either(run, mura):
+    provenance = replace(run.session.model.provenance, demonstration=False)
+    run.session.model = replace(run.session.model, provenance=provenance)
+    _, out, _ = run(mura)
+    assert out.count("  (not a diagnosis; see below)\n") == 2
+    assert "demonstration" not in out.lower()
+
+
+def test_verdicts_that_do_not_agree_with_the_names(run, mura):
+    _, out, _ = run(mura, "--threshold", "0.9")
+    assert "\n1 of 2 verdicts agree with the folders' names\n" in out
+    assert "agree" not in run(mura / "XR_HAND")[1]
+
+
+def test_columns_stay_aligned(run, tmp_path):
+    save_gray(tmp_path / "a.png", 204)
+    save_gray(tmp_path / "a_name_of_thirty_characters.png", 51)
+    _, out, _ = run(tmp_path)
+    columns = [line.index("p(abnormal)") for line in out.splitlines() if "p(abnormal)" in line]
+    assert columns == [35, 35]
 
 
 def test_text_of_the_other_rules(run, mura):
@@ -132,6 +161,33 @@ def test_csv(run, mura):
     assert float(rows[1]["study_probability"]) == pytest.approx(0.7)
     assert rows[-1]["verdict"] == ""
     assert all(row["caution"].startswith("DEMONSTRATION") for row in rows)
+    assert {(row["rule"], row["threshold"], row["notes"]) for row in rows} == {("mean", "0.5", "")}
+
+
+def test_csv_keeps_the_notes(run, tmp_path):
+    Image.fromarray(np.full((9, 12), 2000, np.uint16)).save(tmp_path / "dark.png")
+    _, out, _ = run(tmp_path, "--csv", "--rule", "max", "--threshold", "0.3")
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert list(row)[-3:] == ["rule", "threshold", "notes"]
+    assert (row["rule"], row["threshold"]) == ("max", "0.3")
+    assert "16-bit" in row["notes"]
+
+
+def test_links_that_were_not_followed_are_told(run, mura, tmp_path):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "study").symlink_to(mura / "XR_HAND")
+    status, _, err = run(alone)
+    assert status == 2
+    assert "0 files seen" in err
+    assert err.endswith("; 1 symbolic link not followed\n")
+    (mura / "more").symlink_to(alone)
+    assert "\nnot followed: 1 symbolic link\n" in run(mura)[1]
+
+
+def test_one_view_refused(run, mura):
+    (mura / "XR_WRIST" / "patient00002" / "study1_negative" / "image2.png").unlink()
+    assert "; 1 view refused; " in run(mura)[1]
 
 
 def test_no_formula_reaches_a_spreadsheet(run, tmp_path):
@@ -188,9 +244,11 @@ def test_interruption_keeps_what_was_said_but_nothing_half(run, mura, tmp_path, 
         ([], "required: STUDY_DIR"),
         (["{}/MURA", "--threshold", "1"], "between 0 and 1"),
         (["{}/MURA", "--threshold", "nan"], "between 0 and 1"),
-        (["{}/MURA", "--threshold", "x"], "invalid"),
+        (["{}/MURA", "--threshold", "abc"], "must be a number between 0 and 1, not 'abc'"),
         (["{}/MURA", "--rule", "median"], "invalid choice"),
         (["{}/MURA", "--threads", "0"], "1 or more"),
+        (["{}/MURA", "--threads", "x"], "1 or more, not 'x'"),
+        (["{}/MURA/labels.csv"], "1 file seen, none"),
         (["{}/MURA", "--json", "--csv"], "not allowed with"),
         (["{}/MURA", "--output", "{}"], "it is a folder"),
         (["{}/MURA", "--output", "{}/no/such/place"], "cannot write"),
@@ -230,6 +288,10 @@ def test_a_general_classifier(run, tmp_path):
     assert status == 0
     assert "dog 0.800, cat 0.200" in out
     assert "=> dog  (mean score 0.800 of 1 view)" in out
+    assert "body part" not in out
+    assert "This model judged 7 of 10 studies rightly" in out
+    (row,) = csv.DictReader(io.StringIO(run(tmp_path, "--csv")[1]))
+    assert (row["rule"], row["threshold"]) == ("", "")
     assert strictly(run(tmp_path, "--json")[1])["studies"][0]["positive"] is None
     status, _, err = run(tmp_path, "--threshold", "0.3")
     assert status == 2

@@ -194,6 +194,20 @@ def test_none_or_several_studies_are_an_error(tmp_path, session):
     assert len(list(predict_studies(tmp_path, session))) == 2
 
 
+@pytest.mark.parametrize("function", [predict_study, predict_studies])
+def test_a_model_that_was_not_loaded(tmp_path, function):
+    for name in ("some-name", tmp_path / "some-name"):
+        with pytest.raises(UsageError, match=r"pass tinycnn\.load\('.*some-name'\)"):
+            function(study(tmp_path, 1), name)
+
+
+def test_a_general_classifier_has_no_body_part(tmp_path):
+    unmeasured = replace(brightness_model().provenance, accuracy={})
+    model = brightness_model(decision=Decision(), provenance=unmeasured)
+    statement = predict_study(study(tmp_path, 1), FakeSession(model)).worth.statement
+    assert statement == "how good this model is was never measured"
+
+
 def test_a_model_that_takes_no_images(tmp_path):
     graph = Sequential([Dense(2, name="d")], input_shape=(4,))
     weights = {"d/kernel": np.ones((4, 2), np.float32), "d/bias": np.zeros(2, np.float32)}

@@ -33,6 +33,11 @@ class Entry:
     status: Literal["view", "refused", "ignored"] = "view"
     reason: str = ""
 
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link, which is never followed."""
+        return self.reason.startswith("a symbolic link")
+
 
 @dataclass(frozen=True)
 class Folder:

@@ -48,5 +48,10 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
+def counted(count: int, noun: str) -> str:
+    """1 file, 2 files."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")

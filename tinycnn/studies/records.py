@@ -33,6 +33,9 @@ COLUMNS = (
     "verdict",
     "study_probability",
     "caution",
+    "rule",
+    "threshold",
+    "notes",
 )
 
 
@@ -172,6 +175,9 @@ def _csv_row(row: Row, result: StudyResult) -> Iterable[object]:
     yield from best[0] if best else ("", "")
     yield from (row.probability, row.reason, result.verdict, result.probability)
     yield result.cautions[0]
+    decision = result.decision
+    yield from ("", "") if decision.positive is None else (decision.rule, decision.threshold)
+    yield "; ".join(row.notes)
 
 
 def _cell(value: object) -> object:

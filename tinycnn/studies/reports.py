@@ -8,11 +8,13 @@ from typing import IO, Protocol
 
 from tinycnn.nn.model import Model
 from tinycnn.studies.finder import Entry, Folder
-from tinycnn.studies.names import printable
+from tinycnn.studies.names import counted, printable
 from tinycnn.studies.result import Row, StudyResult
+from tinycnn.studies.worth import cautions, mark
 
 TOP = 3  # labels that are shown of a view where none is looked for
 WIDTH = 96
+NAME_WIDTHS = (20, 40)  # of the column of file names
 KEPT_STRAY = 1000  # stray files that are remembered; more are only counted
 
 
@@ -37,6 +39,8 @@ class Tally:
     judged: int = 0
     refused: int = 0
     ignored: int = 0
+    named: int = 0  # verdicts where the folder's name says what is right
+    agreeing: int = 0
     stray: list[Entry] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -47,6 +51,9 @@ class Tally:
             self.without_verdict += 1
         else:
             self.verdicts[result.verdict] = self.verdicts.get(result.verdict, 0) + 1
+        if result.positive is not None and result.label is not None:
+            self.named += 1
+            self.agreeing += result.positive == (result.label == "positive")
         self.judged += len(result.judged)
         self.refused += len(result.refused)
         self.ignored += len(result.rows) - len(result.judged) - len(result.refused)
@@ -72,10 +79,14 @@ class Report(Protocol):
 
 
 class TextReport:
-    """A line per view, the verdict, what the model is worth, and the time."""
+    """A line per view, the verdict, what the model is worth, and the time.
 
-    def __init__(self, stream: IO[str], source: Source) -> None:
-        self.stream, self.source = stream, source
+    ``several``: studies are expected. Then the cautions stand once, at the end, and each verdict
+    bears them in short.
+    """
+
+    def __init__(self, stream: IO[str], source: Source, several: bool = False) -> None:
+        self.stream, self.source, self.several = stream, source, several
 
     def begin(self) -> None:
         """Write which model answers."""
@@ -86,23 +97,23 @@ class TextReport:
     def study(self, result: StudyResult) -> None:
         """Write the block of one study, and let it appear."""
         lines = [_title(result)]
-        lines += [f"  {_view(row, result)}" for row in result.rows if row.status != "ignored"]
-        lines += [f"  => {_verdict(result)}"]
-        remarks = [*_remarks(result), *result.cautions]
+        width = _name_width(result)
+        lines += [f"  {_view(row, result, width)}" for row in _answered(result)]
+        short = f"  ({mark(self.source.model)})" if self.several and result.verdict else ""
+        lines += [f"  => {_verdict(result)}{short}"]
+        remarks = [*_remarks(result), *(() if self.several else result.cautions)]
         lines += [line for remark in remarks for line in _wrap(remark)]
         self._write("\n" + "\n".join(lines) + "\n")
 
     def end(self, tally: Tally) -> None:
-        """Write how many of what there were, if there was more than one study."""
-        parts = [f"{count} {printable(name)}" for name, count in sorted(tally.verdicts.items())]
-        if tally.without_verdict:
-            parts.append(f"{tally.without_verdict} WITHOUT A VERDICT")
+        """Write how many of what there were, and the cautions, if there are several studies."""
         if tally.studies > 1:
-            summary = f"{tally.studies} studies: {', '.join(parts)}; {tally.refused} views refused"
-            self._write(f"\n{summary}; {tally.seconds:.2f} s\n")
-        links = sum("symbolic link" in entry.reason for entry in tally.stray)
-        if links:
-            self._write(f"not followed: {links} symbolic links\n")
+            self._write(f"\n{_summary(tally)}")
+        if links := sum(entry.is_link for entry in tally.stray):
+            self._write(f"not followed: {counted(links, 'symbolic link')}\n")
+        if self.several:
+            lines = [line for caution in cautions(self.source.model) for line in _wrap(caution, "")]
+            self._write("\n" + "\n".join(lines) + "\n")
 
     def _write(self, text: str) -> None:
         self.stream.write(text)
@@ -115,13 +126,23 @@ def _title(result: StudyResult) -> str:
     return f"{' '.join(known)}  ({path})" if known else path
 
 
-def _view(row: Row, result: StudyResult) -> str:
-    name = f"{printable(row.file):<20}"
+def _answered(result: StudyResult) -> list[Row]:
+    return [row for row in result.rows if row.status != "ignored"]
+
+
+def _name_width(result: StudyResult) -> int:
+    least, most = NAME_WIDTHS
+    lengths = (len(printable(row.file)) for row in _answered(result))
+    return min(max((least, *lengths)), most)
+
+
+def _view(row: Row, result: StudyResult, width: int) -> str:
+    name = f"{printable(row.file):<{width}}"
     if row.status == "refused":
         return f"{name}  REFUSED: {row.reason}"
     if row.probability is not None:
         label = printable(result.labels[result.decision.positive or 0])
-        text = f"{label} {row.probability:.3f}"
+        text = f"p({label}) {row.probability:.3f}"
     else:
         text = ", ".join(
             f"{printable(label)} {score:.3f}" for label, score in top(row, result.labels, TOP)
@@ -138,7 +159,7 @@ def top(row: Row, labels: tuple[str, ...], count: int) -> list[tuple[str, float]
 def _verdict(result: StudyResult) -> str:
     if result.verdict is None or result.probability is None:
         return "NO VERDICT: not one usable view"
-    views = f"{len(result.judged)} view{'s' * (len(result.judged) != 1)}"
+    views = counted(len(result.judged), "view")
     if result.refused:
         views += f", {len(result.refused)} more REFUSED"
     label = printable(result.verdict)
@@ -166,5 +187,18 @@ def _remarks(result: StudyResult) -> list[str]:
     return remarks
 
 
-def _wrap(text: str) -> list[str]:
-    return textwrap.wrap(printable(text), WIDTH, initial_indent="     ", subsequent_indent="     ")
+def _summary(tally: Tally) -> str:
+    parts = [f"{count} {printable(name)}" for name, count in sorted(tally.verdicts.items())]
+    if tally.without_verdict:
+        parts.append(f"{tally.without_verdict} WITHOUT A VERDICT")
+    refused = f"{counted(tally.refused, 'view')} refused"
+    text = f"{tally.studies} studies: {', '.join(parts)}; {refused}; {tally.seconds:.2f} s\n"
+    if tally.named:
+        verdicts = counted(tally.named, "verdict")
+        verb = "agrees" if tally.named == 1 else "agree"
+        text += f"{tally.agreeing} of {verdicts} {verb} with the folders' names\n"
+    return text
+
+
+def _wrap(text: str, indent: str = "     ") -> list[str]:
+    return textwrap.wrap(printable(text), WIDTH, initial_indent=indent, subsequent_indent=indent)

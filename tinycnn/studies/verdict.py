@@ -46,6 +46,7 @@ def predict_study(
     ``decision`` replaces the model's own rule and threshold. StudyError if ``path`` holds no
     study, or several: then use `predict_studies`.
     """
+    _check_loaded(model)
     found = list(islice(find_studies(path), 2))
     if not found:
         raise StudyError(f"no image in {printable(os.fspath(path))!r}; PNG and JPEG are read")
@@ -60,6 +61,7 @@ def predict_studies(
     path: str | os.PathLike[str], model: Session, decision: Decision | None = None
 ) -> Iterator[StudyResult]:
     """Judge every study at or below ``path``, one at a time, in natural order."""
+    _check_loaded(model)
     return (judge(folder, model, decision) for folder in find_studies(path))
 
 
@@ -108,6 +110,12 @@ def decide(values: Sequence[float], decision: Decision) -> tuple[bool, float]:
     if decision.rule == "max":
         return positive, largest
     return positive, sum(value >= decision.threshold for value in values) / len(values)
+
+
+def _check_loaded(model: object) -> None:
+    if isinstance(model, str | os.PathLike):
+        name = os.fspath(model)
+        raise UsageError(f"a loaded model is needed, not {name!r}: pass tinycnn.load({name!r})")
 
 
 def label_names(model: Model) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinycnn.nn.model import Decision, Figures, Model
 from tinycnn.studies.result import Worth
 
+SHORT = "not a diagnosis; see below"
 NO_DIAGNOSIS = (
     "This is not a diagnosis: it is the output of a statistical model, for research only. "
     "A physician must read the images."
@@ -12,17 +13,23 @@ NO_DIAGNOSIS = (
 
 
 def worth(model: Model, body_part: str | None, decision: Decision) -> Worth:
-    """What was measured for ``body_part``; over all body parts if it is unknown."""
-    measured_on = body_part or "all"
+    """What was measured for ``body_part``; over all body parts if it is unknown.
+
+    A model that looks for no label judges anything, and is not measured by body parts.
+    """
+    general = decision.positive is None
+    measured_on = "all" if general else body_part or "all"
     figures = model.provenance.accuracy.get(measured_on)
     if figures is None:
         where = body_part or "a body part that the folder's name does not tell"
-        return Worth(None, None, f"how good this model is on {where} was never measured")
+        on = "" if general else f" on {where}"
+        return Worth(None, None, f"how good this model is{on} was never measured")
     where = body_part or "all body parts together (this one is unknown)"
-    statement = f"on {where} this model judged {_in_words(figures)}"
+    on = "" if general else f"on {where} "
+    statement = f"{on}this model judged {_in_words(figures)}"
     if model.provenance.evaluated_on:
         statement += f"; measured on {model.provenance.evaluated_on}"
-    if (figures.rule, figures.threshold) != (decision.rule, decision.threshold):
+    if not general and (figures.rule, figures.threshold) != (decision.rule, decision.threshold):
         statement += (
             f"; measured with rule {figures.rule} and threshold {figures.threshold:g}, "
             "not with those used here"
@@ -40,6 +47,11 @@ def cautions(model: Model) -> tuple[str, ...]:
         "patients; what they say about a real radiograph means nothing.",
         NO_DIAGNOSIS,
     )
+
+
+def mark(model: Model) -> str:
+    """`cautions` in a few words, for a verdict's own line where they stand further below."""
+    return f"demonstration weights; {SHORT}" if model.provenance.demonstration else SHORT
 
 
 def _in_words(figures: Figures) -> str:
