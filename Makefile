@@ -30,10 +30,13 @@ wheel: # `make wheel MACHINE=aarch64` for the Raspberry Pi
 test-wheel:
 	$(PYTHON) -m pytest -m wheel
 
+pi-cycles: # the table of docs/raspberry-pi.md
+	$(PYTHON) tests/pi/cycles.py
+
 test-pi: # an emulated Raspberry Pi, in build/pi
 	PYTHON=$(PYTHON) tests/pi/emulated-pi.sh build/pi
 
 clean:
 	rm -rf .venv .venv-ci .venv.lock build dist *.egg-info .*_cache .hypothesis .benchmarks
 
-.PHONY: check lint format typecheck test test-keras benchmark phantom-accuracy wheel test-wheel test-pi clean
+.PHONY: check lint format typecheck test test-keras benchmark phantom-accuracy wheel test-wheel pi-cycles test-pi clean

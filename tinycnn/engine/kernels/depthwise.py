@@ -27,22 +27,25 @@ from tinycnn.engine.kernels.tile import Vectors, choose
 
 
 def _emit_tile(builder: Any, family: Family, columns: int, stride: int, args: Any) -> None:
-    """``columns`` output pixels of one row, one vector of channels."""
+    """``columns`` output pixels of one row, one vector of channels, or a pair of them."""
     *lines, weights, bias, y, low, high = args
     v = Vectors(builder, family.vector)
-    sums = [v.load(bias)] * columns
+    lanes = range(0, family.across * family.vector, family.vector)
+    biases = [v.load(bias, lane) for lane in lanes]
+    sums = [list(biases) for _ in range(columns)]
     for ky, line in enumerate(lines):
-        taps = [v.load(weights, (3 * ky + kx) * BLOCK) for kx in range(3)]
+        taps = [[v.load(weights, (3 * ky + kx) * BLOCK + n) for n in lanes] for kx in range(3)]
         for column in range((columns - 1) * stride + 3):
             users = [(c, column - c * stride) for c in range(columns)]
             users = [(c, kx) for c, kx in users if 0 <= kx < 3]
             if users:
-                value = v.load(line, column * BLOCK)
+                values = [v.load(line, column * BLOCK + lane) for lane in lanes]
                 for c, kx in users:
-                    sums[c] = v.multiply_add(value, taps[kx], sums[c])
+                    sums[c] = list(map(v.multiply_add, values, taps[kx], sums[c]))
     lows, highs = v.splat(low), v.splat(high)
-    for c, value in enumerate(sums):
-        v.store(v.clip(value, lows, highs), y, c * BLOCK)
+    for c, values in enumerate(sums):
+        for value, lane in zip(values, lanes, strict=True):
+            v.store(v.clip(value, lows, highs), y, c * BLOCK + lane)
 
 
 def make_tile(family: Family, stride: int) -> Any:
@@ -64,14 +67,14 @@ def make_tile(family: Family, stride: int) -> Any:
 
 
 _near, _far = make_tile(CURRENT, 1), make_tile(CURRENT, 2)
-VECTOR, COLUMNS = CURRENT.vector, CURRENT.depthwise
+ACROSS, COLUMNS = CURRENT.across * CURRENT.vector, CURRENT.depthwise
 
 
 @helper
 def line_3x3(stride, columns, line0, line1, line2, weights, bias, y, low, high):
     """One output row of one block of channels; the lines begin at the first column of zeros."""
     tiles = (columns + COLUMNS - 1) // COLUMNS
-    for lane in range(0, BLOCK, VECTOR):
+    for lane in range(0, BLOCK, ACROSS):
         for t in range(tiles):
             begin = t * columns // tiles
             count = (t + 1) * columns // tiles - begin

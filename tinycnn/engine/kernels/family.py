@@ -18,7 +18,11 @@ CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class Family:
-    """A tile's shape. ``lanes``: multiply by a lane of a vector of inputs, as NEON can."""
+    """A tile's shape.
+
+    ``lanes``: multiply by a lane of a vector of inputs, as NEON can. ``depthwise``: pixels of a
+    depthwise tile, each of ``across`` vectors of channels; Arm loads two with one instruction.
+    """
 
     name: str
     vector: int
@@ -26,6 +30,7 @@ class Family:
     vectors: int
     depthwise: int
     lanes: bool = False
+    across: int = 1
 
     @property
     def panel(self) -> int:
@@ -38,7 +43,7 @@ FAMILIES = {
     for f in (
         Family("avx512", 16, rows=10, vectors=2, depthwise=14),
         Family("avx2", 8, rows=6, vectors=2, depthwise=4),
-        Family("neon", 4, rows=5, vectors=4, depthwise=4, lanes=True),
+        Family("neon", 4, rows=5, vectors=4, depthwise=4, lanes=True, across=2),
         Family("generic", 4, rows=5, vectors=2, depthwise=4),
     )
 }

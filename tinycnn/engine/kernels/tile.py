@@ -13,6 +13,8 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
+from tinycnn.engine.kernels.family import CURRENT
+
 F32, I64, I32 = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 
 
@@ -67,9 +69,18 @@ class Vectors:
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         return self.builder.call(function, [a, b, c])
 
+    def _both(self, name: str, a: Any, b: Any) -> Any:
+        """An instruction of Arm's that x86 does not have: NaN if either is."""
+        kind = ir.FunctionType(self.type, [self.type] * 2)
+        name = f"llvm.{name}.v{self.length}f32"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(function, [a, b])
+
     def clip(self, value: Any, low: Any, high: Any) -> Any:
         """min(max(value, low), high); comparisons are false for NaN, so NaN stays NaN."""
         builder = self.builder
+        if CURRENT.lanes:
+            return self._both("minimum", self._both("maximum", value, low), high)
         value = builder.select(builder.fcmp_ordered(">", low, value), low, value)
         return builder.select(builder.fcmp_ordered("<", high, value), high, value)
 
