@@ -51,16 +51,19 @@ def _predict(argv: Sequence[str]) -> int:
     with _output(options) as stream, _progress(options) as progress:
         report = _report(options)(stream, source)
         report.begin()
-        for folder in folders:
-            if not folder.is_study:
-                tally.add_stray(folder)
-                continue
-            result = judge(folder, session, decision)
-            progress.clear()
-            report.study(result)
-            tally.add(result)
-            progress.advance()
-        report.end(tally)
+        try:
+            for folder in folders:
+                if not folder.is_study:
+                    tally.add_stray(folder)
+                    continue
+                result = judge(folder, session, decision)
+                progress.clear()
+                report.study(result)
+                tally.add(result)
+                progress.advance()
+            report.end(tally)
+        finally:
+            report.close()
     return 1 if tally.without_verdict else 0
 
 

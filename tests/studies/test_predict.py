@@ -230,6 +230,7 @@ def test_interruption_keeps_what_was_said_but_nothing_half(run, mura, tmp_path, 
     assert err == "tinycnn predict: interrupted\n"
     assert ("ABNORMAL" in out.upper()) == (form != ("--json",))
     assert form != ("--json",) or out == ""
+    assert out.count("This is not a diagnosis") == (form == ())
     (tmp_path / "result").write_text("old")
     assert run(mura, *form, "--output", tmp_path / "result")[0] == 130
     assert (tmp_path / "result").read_text() == "old"

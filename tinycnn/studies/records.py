@@ -71,6 +71,9 @@ class JsonReport:
         }
         self.stream.write("\n], " + _dump(tail)[1:] + "\n")
 
+    def close(self) -> None:
+        """Write nothing: each study has its cautions."""
+
 
 class CsvReport:
     """A row per file that lies in a study; each row repeats the study's verdict."""
@@ -91,6 +94,9 @@ class CsvReport:
 
     def end(self, tally: Tally) -> None:
         """Write nothing: files that belong to no study are left to JSON."""
+
+    def close(self) -> None:
+        """Write nothing: each row has its caution."""
 
 
 def _header(source: Source) -> dict[str, Any]:

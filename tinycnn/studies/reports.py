@@ -77,6 +77,9 @@ class Report(Protocol):
     def end(self, tally: Tally) -> None:
         """Write what comes after the last study."""
 
+    def close(self) -> None:
+        """Write what the studies so far need beside them, also if the work was broken off."""
+
 
 class TextReport:
     """A line per view, the verdict, what the model is worth, and the time.
@@ -87,6 +90,7 @@ class TextReport:
 
     def __init__(self, stream: IO[str], source: Source, several: bool = False) -> None:
         self.stream, self.source, self.several = stream, source, several
+        self.owed = False  # a verdict was written that refers to the cautions below
 
     def begin(self) -> None:
         """Write which model answers."""
@@ -99,19 +103,24 @@ class TextReport:
         lines = [_title(result)]
         width = _name_width(result)
         lines += [f"  {_view(row, result, width)}" for row in _answered(result)]
-        short = f"  ({mark(self.source.model)})" if self.several and result.verdict else ""
+        marked = self.several and result.verdict is not None
+        self.owed |= marked
+        short = f"  ({mark(self.source.model)})" if marked else ""
         lines += [f"  => {_verdict(result)}{short}"]
         remarks = [*_remarks(result), *(() if self.several else result.cautions)]
         lines += [line for remark in remarks for line in _wrap(remark)]
         self._write("\n" + "\n".join(lines) + "\n")
 
     def end(self, tally: Tally) -> None:
-        """Write how many of what there were, and the cautions, if there are several studies."""
+        """Write how many of what there were, if there was more than one study."""
         if tally.studies > 1:
             self._write(f"\n{_summary(tally)}")
         if links := sum(entry.is_link for entry in tally.stray):
             self._write(f"not followed: {counted(links, 'symbolic link')}\n")
-        if self.several:
+
+    def close(self) -> None:
+        """Write the cautions that verdicts refer to."""
+        if self.owed:
             lines = [line for caution in cautions(self.source.model) for line in _wrap(caution, "")]
             self._write("\n" + "\n".join(lines) + "\n")
 
