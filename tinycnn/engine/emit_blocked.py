@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.engine import emit_plain, ops, packing
+from tinycnn.engine import caches, emit_plain, ops, packing
 from tinycnn.engine.kernels import instructions
 from tinycnn.engine.kernels.family import BLOCK
 from tinycnn.engine.layout import Convert, Layout
 from tinycnn.engine.ops import Op
 from tinycnn.engine.planner import Planner, emit
-
-GROUP_BYTES = 256 << 10  # of a picture, kept in the second-level cache while filters pass over it
 
 
 @emit.register
@@ -89,7 +87,7 @@ def _matmul(op: ops.Conv, to: Planner, matrix: Any, table: Any, x: Layout, y: La
 
 def _groups(x: Layout, tiles: int, threads: int) -> int:
     """In how many groups of tiles a picture is worked off: as the cache wants, in even shares."""
-    groups = min(tiles, 4 * x.size // GROUP_BYTES)
+    groups = min(tiles, 4 * x.size // caches.group_bytes())
     return 1 if groups <= 1 else -(-groups // threads) * threads
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinycnn.engine import ops, packing
+from tinycnn.engine import caches, ops, packing
 from tinycnn.engine.emit_blocked import ring
 from tinycnn.engine.kernels import instructions
 from tinycnn.engine.kernels.family import BLOCK
 from tinycnn.engine.planner import Planner, emit
 from tinycnn.nn.layers.base import Array
-
-CHUNK_BYTES = 768 << 10  # of transformed values at a time: they should stay in the cache
 
 # Lavin and Gray 2016, section 4.3: G for F(4, 3)
 G = np.array(
@@ -36,7 +34,7 @@ def _sizes(op: ops.Winograd) -> tuple[int, int, int]:
     """(blocks of channels, blocks of filters, rows of tiles at a time)."""
     channels, filters = (-(-n // BLOCK) for n in op.kernel.shape[2:])
     row = 4 * 36 * BLOCK * (channels + filters) * op.tiles[1]
-    return channels, filters, max(1, min(op.tiles[0], CHUNK_BYTES // row))
+    return channels, filters, max(1, min(op.tiles[0], caches.winograd_bytes() // row))
 
 
 def scratch(op: ops.Winograd, threads: int) -> int:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from math import prod
 
+from tinycnn.engine import caches
 from tinycnn.engine.kernels.family import BLOCK
 from tinycnn.engine.ops import LINEAR, Conv, Depthwise, InvertedResidual, Net, Op
-
-LEAST_PICTURE = 384 << 10  # bytes of the expanded picture
-MOST_WEIGHTS = 128 << 10  # bytes of both 1x1 kernels
 
 
 def fuse_inverted_residual(net: Net) -> Net:
@@ -53,6 +51,6 @@ def _fits(expand: Conv, depthwise: Depthwise, project: Conv) -> bool:
     padded = max(depthwise.pads[0] + depthwise.pads[1]) <= 1 and expand.pads == project.pads
     clips = expand.clip == depthwise.clip and project.clip == LINEAR and len(expand.inputs) == 1
     blocks = expand.shape[2] % BLOCK == 0
-    large = 4 * prod(expand.shape) >= LEAST_PICTURE
-    light = expand.kernel.nbytes + project.kernel.nbytes <= MOST_WEIGHTS
+    large = 4 * prod(expand.shape) >= caches.least_expanded_bytes()
+    light = expand.kernel.nbytes + project.kernel.nbytes <= caches.most_fused_weights()
     return pointwise and three and strides and padded and clips and blocks and large and light
