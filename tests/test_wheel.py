@@ -93,6 +93,25 @@ def test_sample_studies(environment, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+LOADER = """
+import sys
+from tinycnn import cli
+assert cli.main(["predict", sys.argv[1], "--output", sys.argv[2]]) == 0
+print(*sys.modules)
+"""
+# Each costs milliseconds here, and tens of them on a Pi.
+UNWANTED = {"numba", "llvmlite", "h5py", "importlib.metadata", "email", "ssl",
+            "unittest", "asyncio", "tinycnn.engine.build", "tinycnn.convert",
+            "tinycnn.benchmarks"}  # fmt: skip
+
+
+def test_predict_imports_only_what_it_needs(environment, tmp_path):
+    command = (environment / "python", "-P", "-c", LOADER, STUDIES / "XR_WRIST", tmp_path / "out")
+    loaded = set(run(*command, cwd=tmp_path).stdout.split())
+    assert {"numpy", "PIL", "tinycnn.engine.native"} <= loaded
+    assert loaded & UNWANTED == set()
+
+
 def judged(document) -> dict[str, float]:
     """Study -> probability, the verdict in its key."""
     studies = document["studies"]

@@ -88,6 +88,9 @@ def run(
 
 def _dispatch(argv: Sequence[str]) -> int:
     if argv and argv[0] in COMMANDS:
+        if argv[0] == "predict" and "numpy" not in argv:
+            # Our kernels use no BLAS; starting its threads takes as long as importing NumPy.
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         module = importlib.import_module(COMMANDS[argv[0]][0])
         status: int = module.main(list(argv[1:]))
         return status

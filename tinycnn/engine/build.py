@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinycnn.engine.kernels.family import CURRENT, cpu_identity, of_host
-from tinycnn.engine.libraries import CPUS, ENTRY, SOURCES, seal, signature
+from tinycnn.engine.libraries import CPUS, ENTRY, SOURCES, is_library, seal, signature
 from tinycnn.errors import BackendError
 
 
@@ -88,11 +88,6 @@ def library(name: str) -> bytes:
         package = f"binutils-{cpu.machine.replace('_', '-')}-linux-gnu"
         raise BackendError(f"no linker for {cpu.machine}: install the system package {package}")
     return seal(code)
-
-
-def is_library(code: bytes) -> bool:
-    """Whether an ELF file is a shared library, by its type."""
-    return code[16:18] == b"\x03\x00"
 
 
 def _linked(path: Path, target: Target) -> Path:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import functools
-import importlib.metadata
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tinycnn.engine import build, cache, libraries
+from tinycnn.engine import cache, libraries
 from tinycnn.errors import BackendError
+
+if TYPE_CHECKING:
+    from tinycnn.engine.build import Target
 
 _P, _I = ctypes.c_void_p, ctypes.c_int64
 # Numba's own convention: (place of the result, place of the exception, arguments...) -> status.
@@ -37,7 +39,9 @@ def load(backend: str | None = None) -> Callable[..., int]:
             raise BackendError(libraries.problem())
         keep, place = libraries.load(path)
     else:
-        keep, place = _link(code_for(build.host()))
+        from tinycnn.engine.build import host
+
+        keep, place = _link(code_for(host()))
     function = _PROTOTYPE(place)
     unused = (ctypes.c_int64 * 2)()
     address = ctypes.addressof(unused)
@@ -49,8 +53,12 @@ def load(backend: str | None = None) -> Callable[..., int]:
     return run
 
 
-def code_for(target: build.Target) -> bytes:
+def code_for(target: Target) -> bytes:
     """Object code for ``target``, from the cache or compiled now."""
+    import importlib.metadata
+
+    from tinycnn.engine import build
+
     versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite")]
     name = cache.key(*dataclasses.astuple(target), *versions) + ".o"
     code = cache.load(name)
@@ -64,7 +72,7 @@ def code_for(target: build.Target) -> bytes:
 
 def _link(code: bytes) -> tuple[Any, int]:
     """Load machine code: (what keeps it loaded, address of the interpreter)."""
-    if build.is_library(code):
+    if libraries.is_library(code):
         return _load_library(code)
     import llvmlite.binding as llvm
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib.util
 import logging
 from collections.abc import Mapping
 from typing import Literal, Protocol
@@ -83,11 +83,9 @@ def available_backends() -> dict[Backend, str]:
 
 
 def _numba_is_missing() -> str:
-    try:
-        importlib.metadata.version("numba")  # importing it costs half a second
-    except importlib.metadata.PackageNotFoundError:
-        return "Numba is not installed; install it: pip install numba"
-    return ""
+    if importlib.util.find_spec("numba"):  # importing it costs half a second
+        return ""
+    return "Numba is not installed; install it: pip install numba"
 
 
 def _start(model: Model, backend: str | None, threads: int) -> tuple[Backend, Runner]:

@@ -111,6 +111,11 @@ def problem() -> str:
     return f"this installation carries no library for {cpu.name}; make one: tinycnn build"
 
 
+def is_library(code: bytes) -> bool:
+    """Whether an ELF file is a shared library, by its type."""
+    return code[16:18] == b"\x03\x00"
+
+
 def seal(code: bytes) -> bytes:
     """A library as it is stored: with its digest."""
     return code + hashlib.sha256(code).digest()
