@@ -139,3 +139,11 @@ def test_without_library_and_numba(environment, tmp_path):
     assert "slower" in done.stderr
     assert "pip install numba" in done.stderr
     assert "pip install numba" in refused.stderr
+
+
+def test_leaves_with_all_that_was_written(environment, tmp_path):
+    """The console script ends at once: nothing may stay in a buffer, and the status is kept."""
+    done = in_environment(environment, tmp_path, "predict", tmp_path, status=2)
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+    shown = in_environment(environment, tmp_path, "predict", STUDIES, "--json").stdout
+    assert json.loads(shown)["summary"]["studies"] == 7

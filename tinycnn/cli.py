@@ -8,6 +8,7 @@ for a reader that left (``| head``).
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -49,6 +50,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise UsageError instead of printing the usage and leaving."""
         raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+def script() -> NoReturn:
+    """The console script: `main`, and then out, without taking apart what ends anyway.
+
+    That takes 27 of 190 ms, and collecting garbage on the way 5: what is imported stays.
+    """
+    gc.set_threshold(50_000)
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
