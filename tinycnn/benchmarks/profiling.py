@@ -15,7 +15,7 @@ from tinycnn.benchmarks.networks import random_images
 from tinycnn.engine import native, ops
 from tinycnn.engine.arena import aligned
 from tinycnn.engine.kernels import instructions
-from tinycnn.engine.kernels.instructions import CLOCK, encode
+from tinycnn.engine.kernels.instructions import ATTACHED, CLOCK, PIECES, encode
 from tinycnn.engine.lower import lower_graph
 from tinycnn.engine.ops import Net, Op
 from tinycnn.engine.plan import plan
@@ -75,8 +75,8 @@ def profile(model: Model, threads: int = 1, runs: int = 50) -> Profile:
     with np.errstate(all="ignore"):
         net = rewrite(lower_graph(model.graph, model.weights))
     program, images = plan(net, threads), random_images(model.input_shape, 1)
-    count = len(program.table)
-    rows = _rows(program, net, _times(program, range(count), threads, images, runs))
+    places = [i for i, row in enumerate(program.table) if row[PIECES] != ATTACHED]
+    rows = _rows(program, places, net, _times(program, places, threads, images, runs))
     (inside,) = _times(program, [0], threads, images, runs)
     session = Session(model, None, threads)
     calls = []
@@ -117,12 +117,15 @@ def with_clocks(program: Program, places: Sequence[int]) -> Program:
     return replace(program, table=table, arena_bytes=start + STAMP * len(clocks))
 
 
-def _rows(program: Program, net: Net, times: Sequence[float]) -> list[Row]:
+def _rows(
+    program: Program, places: Sequence[int], net: Net, times: Sequence[float]
+) -> list[Row]:  # fmt: skip
     made = {op.output: op for op in net.ops}
-    names = [instructions.name(row[0]) if row[0] else "NOTHING" for row in program.table.tolist()]
+    codes, layers = program.table[places, 0].tolist(), [program.sources[i] for i in places]
+    names = [instructions.name(code) if code else "NOTHING" for code in codes]
     total, rows = sum(times) or 1.0, list[Row]()
     for name, layer, duration, work in zip(
-        names, program.sources, times, _work(names, program.sources, made), strict=True
+        names, layers, times, _work(names, layers, made), strict=True
     ):
         shape = made[layer].shape if layer in made else ()
         rows.append(Row(name, layer, shape, duration, work, duration / total))

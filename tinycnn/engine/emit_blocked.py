@@ -20,15 +20,15 @@ def _(op: ops.View, to: Planner) -> None:
     pass
 
 
-def ring(value: str, op: Op, to: Planner) -> None:
+def ring(value: str, op: Op, to: Planner, pieces: int) -> None:
     """Zeros around a value, if it has a ring; memory is used again, so at every run."""
     layout = to.layouts[value]
     if layout.ringed:
         (top, bottom), (left, right) = layout.ring
         to.add(
-            op, instructions.RING, 1, y=to.pixel(value), blocks=layout.blocks, rows=layout.shape[0],
-            columns=layout.shape[1], top=top, bottom=bottom, left=left, right=right,
-            pixel=layout.pixel, row=layout.row, block=layout.block,
+            op, instructions.RING, pieces, y=to.pixel(value), blocks=layout.blocks,
+            rows=layout.shape[0], columns=layout.shape[1], top=top, bottom=bottom, left=left,
+            right=right, pixel=layout.pixel, row=layout.row, block=layout.block,
         )  # fmt: skip
 
 
@@ -46,7 +46,6 @@ def _(op: ops.Conv, to: Planner) -> None:
     if not y.blocked:
         emit_plain.conv(op, to)
         return
-    ring(op.output, op, to)
     window = (op.kernel.shape[0], op.kernel.shape[1])
     if x.blocked:
         table = packing.segments(x.shape[2], x.block, x.row, BLOCK, window, op.dilation)
@@ -97,7 +96,6 @@ def _(op: ops.Depthwise, to: Planner) -> None:
     if not y.blocked:
         emit_plain.depthwise(op, to)
         return
-    ring(op.output, op, to)
     height, width, _, _ = op.kernel.shape
     to.add(
         op, instructions.DEPTHWISE_BLOCKED, to.several,
@@ -120,7 +118,6 @@ def inverted_residual_scratch(op: ops.InvertedResidual) -> int:
 def _(op: ops.InvertedResidual, to: Planner) -> None:
     family = to.family
     x, y = to.layouts[op.inputs[0]], to.layouts[op.output]
-    ring(op.output, op, to)
     blocks = -(-op.expanded // BLOCK)
     into = packing.segments(x.shape[2], x.block, x.row, BLOCK, (1, 1))
     middle = np.arange(blocks, dtype=np.int64) * op.shape[1] * BLOCK
@@ -156,7 +153,6 @@ def _(op: ops.Affine, to: Planner) -> None:
     if not y.blocked:
         emit_plain.affine(op, to)
         return
-    ring(op.output, op, to)
     to.add(
         op, instructions.AFFINE_BLOCKED, scale=packing.rounded(op.scale, BLOCK),
         shift=packing.rounded(op.shift, BLOCK), blocks=y.blocks, rows=op.shape[0],
@@ -169,7 +165,6 @@ def _(op: ops.Elementwise, to: Planner) -> None:
     x, y = to.layouts[op.inputs[0]], to.layouts[op.output]
     p0, p1, p2 = (*op.parameters, 0.0, 0.0, 0.0)[:3]
     if y.blocked:
-        ring(op.output, op, to)
         shape = {"blocks": y.blocks, "rows": op.shape[0], "size": op.shape[1] * BLOCK}
         shape |= _x(x) | _y(y)
     else:
@@ -196,7 +191,6 @@ def _(op: ops.Binary, to: Planner) -> None:
     if not y.blocked:
         emit_plain.binary(op, to)
         return
-    ring(op.output, op, to)
     a, b = (to.layouts[name] for name in op.inputs)
     to.add(
         op, instructions.ADD_BLOCKED, x1=to.pixel(op.inputs[0]), x2=to.pixel(op.inputs[1]),
@@ -212,7 +206,6 @@ def _(op: ops.Pool, to: Planner) -> None:
     if not y.blocked:
         emit_plain.pool(op, to)
         return
-    ring(op.output, op, to)
     to.add(
         op, instructions.POOL_BLOCKED, kind=instructions.POOL_KINDS.index(op.kind),
         blocks=y.blocks, height=op.source[0], width=op.source[1], out_height=op.shape[0],
@@ -241,7 +234,6 @@ def _(op: ops.Concat, to: Planner) -> None:
     if not y.blocked:
         emit_plain.concat(op, to)
         return
-    ring(op.output, op, to)
     channel = 0
     for name, shape in zip(op.inputs, op.shapes, strict=True):
         place = to.pixel(op.output) + 4 * (channel // BLOCK) * y.block
@@ -252,7 +244,6 @@ def _(op: ops.Concat, to: Planner) -> None:
 
 @emit.register
 def _(op: Convert, to: Planner) -> None:
-    ring(op.output, op, to)
     _convert(op, to, op.inputs[0], to.pixel(op.output), to.layouts[op.output])
 
 

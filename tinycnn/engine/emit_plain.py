@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.engine import ops
+from tinycnn.engine import ops, packing
 from tinycnn.engine.kernels import instructions
+from tinycnn.engine.kernels.family import BLOCK
 from tinycnn.engine.planner import Planner, emit
 from tinycnn.errors import BackendError
 from tinycnn.nn.layers.base import Shape
@@ -54,9 +55,30 @@ def _(op: ops.ConvTranspose, to: Planner) -> None:
 @emit.register
 def _(op: ops.Dense, to: Planner) -> None:
     channels, filters = op.kernel.shape
+    if prod(op.shape[:-1]) == 1:
+        _matrix_vector(op, to)
+        return
     to.add(
         op, instructions.DENSE, to.pieces(op.kernel.size),
         **_linear(op), rows=prod(op.shape[:-1]), channels=channels, filters=filters,
+    )  # fmt: skip
+
+
+def _matrix_vector(op: ops.Dense, to: Planner) -> None:
+    """A product with one row, as a convolution of one pixel: weights are read in one stream.
+
+    Whole vectors are written; a value's memory is rounded up to a cache line, which holds them.
+    """
+    family, (channels, filters) = to.family, op.kernel.shape
+    table = packing.segments(channels, BLOCK, 0, BLOCK, (1, 1))
+    to.add(
+        op, instructions.MATMUL, to.pieces(op.kernel.size), residual=-1,
+        kernel=packing.panels(op.kernel, family), bias=packing.rounded(op.bias, family.vector),
+        segments=table[0], full=table[1], short=table[2], channels=table[3],
+        panels=-(-filters // family.panel),
+        last=(packing.vectors(filters, family) - 1) % family.vectors + 1, groups=1, rows=1,
+        columns=1, tiles=1, distance=BLOCK, x_row=0, y_row=0, y_block=BLOCK, residual_row=0,
+        residual_block=0, **op.clip._asdict(), batch=1, x_batch=0, y_batch=0, kernel_batch=0,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from tinycnn.engine import emit_blocked, ops, winograd
 from tinycnn.engine.arena import Lifetime, place
 from tinycnn.engine.kernels.family import BLOCK, CURRENT, Family
-from tinycnn.engine.kernels.instructions import WIDTH
+from tinycnn.engine.kernels.instructions import ATTACHED, WIDTH
 from tinycnn.engine.layout import Arranged, arrange
 from tinycnn.engine.ops import Net, Op
 from tinycnn.engine.planner import Place, Planner, emit
@@ -22,12 +22,15 @@ def plan(net: Net, threads: int = 1, family: Family = CURRENT) -> Program:
     places = _places(arranged)
     offsets, arena_bytes = place(_lifetimes(arranged, places, threads))
     planner = Planner(family, threads, arranged.layouts, places, offsets)
-    emit_blocked.ring(INPUT, arranged.net.ops[0], planner)
+    emit_blocked.ring(INPUT, arranged.net.ops[0], planner, 1)
     input_shape, output, shape = net.input_shape, arranged.net.output, arranged.net.ops[-1].shape
     layout, waiting = arranged.layouts[INPUT], list(reversed(arranged.net.ops))
     del net, arranged  # the last references to kernels: each is let go once it is packed
     while waiting:
-        emit(waiting.pop(), planner)
+        op, before = waiting.pop(), len(planner.rows)
+        emit(op, planner)
+        if len(planner.rows) > before:  # views have the ring of what they show
+            emit_blocked.ring(op.output, op, planner, ATTACHED)
     rows = planner.rows or [[0] * WIDTH]  # a network of views: one instruction that does nothing
     return Program(
         table=np.array(rows, np.int64),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from tinycnn.engine import caches, ops, packing
-from tinycnn.engine.emit_blocked import ring
 from tinycnn.engine.kernels import instructions
 from tinycnn.engine.kernels.family import BLOCK
 from tinycnn.engine.planner import Planner, emit
@@ -45,7 +44,6 @@ def scratch(op: ops.Winograd, threads: int) -> int:
 
 @emit.register
 def _(op: ops.Winograd, to: Planner) -> None:
-    ring(op.output, op, to)
     _, _, step = _sizes(op)
     matrices = [packing.panels(m, to.family) for m in transformed(op.kernel)]
     kernel, bias = np.concatenate(matrices), packing.rounded(op.bias, BLOCK)

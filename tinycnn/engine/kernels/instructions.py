@@ -16,6 +16,7 @@ WIDTH = 40  # integers in a row
 
 # The last place in every row: into how many pieces threads share the instruction; 0: one each.
 PIECES = WIDTH - 1
+ATTACHED = -1  # whoever does the first piece of the row before does this one, too
 
 _codes: dict[str, int] = {}
 

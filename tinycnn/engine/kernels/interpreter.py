@@ -32,6 +32,7 @@ from tinycnn.engine.kernels.instructions import (
     ADD_BLOCKED,
     AFFINE,
     AFFINE_BLOCKED,
+    ATTACHED,
     AXIS_WISE,
     BINARY,
     CLOCK,
@@ -106,7 +107,8 @@ def take_part(table, count, arena, weights, threads, state, until):
     """Do pieces of instructions, whichever are next, up to instruction ``until``.
 
     Nobody waits for a thread that has taken nothing: one that the system has put aside does not
-    hold up the others. Who finishes the last piece of an instruction opens the next one.
+    hold up the others. Who finishes the last piece of an instruction opens the next one. Rows
+    that are `ATTACHED` to an instruction are done with its first piece.
     """
     while True:
         ticket = atomic_load(ahead(state, TICKET))
@@ -123,9 +125,13 @@ def take_part(table, count, arena, weights, threads, state, until):
         if ticket & PIECE >= pieces:
             continue
         execute(row, arena, weights, ticket & PIECE, pieces)
+        following = (ticket >> SHIFT) + 1
+        while following % count != 0 and table[following % count * WIDTH + PIECES] == ATTACHED:
+            if ticket & PIECE == 0:
+                execute(ahead(table, following % count * WIDTH), arena, weights, 0, 1)
+            following += 1
         if atomic_add(ahead(state, DONE), 1) == pieces - 1:
             atomic_store(ahead(state, DONE), 0)
-            following = (ticket >> SHIFT) + 1
             idle = IDLE if following % count == 0 else 0
             publish(state, (following << SHIFT) + idle, threads)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -30,7 +31,7 @@ from tinycnn.engine.kernels._jit import (
 )
 from tinycnn.engine.kernels.family import BLOCK, CURRENT, Family
 from tinycnn.engine.kernels.instructions import MATMUL
-from tinycnn.engine.kernels.tile import Vectors, choose, loop, number
+from tinycnn.engine.kernels.tile import F32, Vectors, choose, loop, number
 
 UNROLL = 4  # channels in one turn of the inner loop; 16 are a whole number of turns
 
@@ -76,6 +77,9 @@ def _emit_tile(builder: Any, family: Family, rows: int, vectors: int, step: int,
     v = Vectors(builder, family.vector)
     pixels = [number(p * step) if step else builder.mul(distance, number(p)) for p in range(rows)]
     grid = [(p, j) for p in range(rows) for j in range(vectors)]
+    # One pixel alone would wait for each sum before adding to it: it has several, added at the end.
+    sets = UNROLL if rows == 1 else 1
+    size = len(grid)
 
     def multiply(sources: Any, column: Any, offset: int, sums: Any) -> list[Any]:
         """One channel: sums[p, j] += x[p] * w[j]."""
@@ -88,34 +92,50 @@ def _emit_tile(builder: Any, family: Family, rows: int, vectors: int, step: int,
         quads = [v.load(a, 0, UNROLL) for a in ahead] if family.lanes else []
         for k in range(UNROLL):
             a = [v.lane(q, k) for q in quads] or [v.splat(v.scalar(a, k)) for a in ahead]
-            sums = multiply(a, column, k * vectors * family.vector, sums)
+            mine = slice(k % sets * size, (k % sets + 1) * size)
+            sums[mine] = multiply(a, column, k * vectors * family.vector, sums[mine])
         return list(sums)
 
     def one(source: Any, column: Any, sums: Any) -> list[Any]:
         a = [v.splat(v.scalar(source, p)) for p in pixels]
-        return multiply(a, column, 0, sums)
+        return multiply(a, column, 0, sums[:size]) + sums[size:]
 
-    def run(first: Any, count: Any, length: Any, turn: Any, unroll: int, state: list[Any]) -> Any:
-        """Add ``count`` segments of ``length`` turns; state: the place in the weights, sums."""
+    def run(first: Any, count: Any, quads: Any, rest: Any, state: list[Any]) -> Any:
+        """Add ``count`` segments of so many times `UNROLL` channels, and ``rest`` single ones.
+
+        ``state``: the place in the weights, then the sums.
+        """
 
         def segment(index: Any, state: list[Any]) -> list[Any]:
             place = builder.gep(segments, [builder.add(first, index)])
             source = v.at(x, builder.load(place))
 
-            def channel(k: Any, state: list[Any]) -> list[Any]:
-                step_k = builder.mul(k, number(unroll))
-                sums = turn(v.at(source, step_k), state[0], state[1:])
-                return [v.at(state[0], unroll * vectors * family.vector), *sums]
+            def turn(body: Any, unroll: int) -> Any:
+                def channel(k: Any, state: list[Any]) -> list[Any]:
+                    begin = v.at(source, builder.mul(k, number(unroll)))
+                    sums = body(begin, state[0], state[1:])
+                    return [v.at(state[0], unroll * vectors * family.vector), *sums]
 
-            return loop(builder, length, state, channel)
+                return channel
+
+            state = loop(builder, quads, state, turn(several, UNROLL))
+            if rest is None:
+                return state
+            source = v.at(source, builder.mul(quads, number(UNROLL)))
+            return loop(builder, rest, state, turn(one, 1))
 
         return loop(builder, count, state, segment)
 
     biases = [v.load(bias, j * family.vector) for j in range(vectors)]
-    state = [weights, *(biases[j] for _, j in grid)]
-    state = run(number(0), full, number(BLOCK // UNROLL), several, UNROLL, state)
-    state = run(full, short, channels, one, 1, state)
-    sums = dict(zip(grid, state[1:], strict=True))
+    zeros = [v.splat(ir.Constant(F32, 0.0))] * (sets - 1) * size
+    state = [weights, *(biases[j] for _, j in grid), *zeros]
+    state = run(number(0), full, number(BLOCK // UNROLL), None, state)
+    quads, rest = builder.udiv(channels, number(UNROLL)), builder.urem(channels, number(UNROLL))
+    state = run(full, short, quads, rest, state)
+    totals = state[1 : 1 + size]
+    for first in range(1 + size, len(state), size):
+        totals = list(map(builder.fadd, totals, state[first : first + size]))
+    sums = dict(zip(grid, totals, strict=True))
     lows, highs = v.splat(low), v.splat(high)
 
     def place(j: int, stride: Any, p: int) -> Any:
