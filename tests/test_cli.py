@@ -34,6 +34,12 @@ def test_version_and_help(capsys):
     assert all(name in out for name in cli.COMMANDS)
 
 
+def test_run_is_called_by_its_own_name():
+    done = python("-m", "tinycnn.cli", env=os.environ | {"TINYCNN_PROGRAM": "./run"})
+    assert done.stderr.startswith("usage: ./run ") and "test       run the tests" in done.stderr
+    assert "tinycnn COMMAND" not in done.stderr
+
+
 def test_no_command_shows_the_help_and_fails(capsys):
     assert cli.main([]) == 2
     captured = capsys.readouterr()

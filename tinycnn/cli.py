@@ -30,6 +30,9 @@ COMMANDS = {
     "info": ("tinycnn.info", "version, backends and shipped weights"),
 }
 
+PROGRAM = os.environ.get("TINYCNN_PROGRAM", "tinycnn")  # `./run` tells its own name
+
+_TESTS = "  test       run the tests\n" if PROGRAM != "tinycnn" else ""
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 READER_GONE = 141  # 128 + SIGPIPE
 
@@ -39,7 +42,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, command: str, description: str, epilog: str | None = None) -> None:
         super().__init__(
-            prog=f"tinycnn {command}".strip(),
+            prog=f"{PROGRAM} {command}".strip(),
             description=description,
             epilog=epilog,
             allow_abbrev=False,
@@ -75,7 +78,7 @@ def run(
 ) -> int:
     """Call ``function(argv)`` and turn whatever ends it into an exit status and one line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    prog = f"tinycnn {command}".strip()
+    prog = f"{PROGRAM} {command}".strip()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a label that the terminal cannot spell is no error
             stream.reconfigure(errors="backslashreplace")
@@ -112,7 +115,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     parser = Parser(
         "",
         "Run Keras image classifiers on a small computer, without TensorFlow.",
-        f"commands:\n{commands}\n\n`tinycnn COMMAND --help` tells more.",
+        f"commands:\n{commands}\n{_TESTS}\n`{PROGRAM} COMMAND --help` tells more.",
     )
     parser.add_argument("command", metavar="COMMAND", nargs="?", choices=list(COMMANDS))
     parser.add_argument("--version", action="version", version=f"tinycnn {__version__}")
