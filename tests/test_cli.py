@@ -36,7 +36,8 @@ def test_version_and_help(capsys):
 
 def test_run_is_called_by_its_own_name():
     done = python("-m", "tinycnn.cli", env=os.environ | {"TINYCNN_PROGRAM": "./run"})
-    assert done.stderr.startswith("usage: ./run ") and "test       run the tests" in done.stderr
+    assert done.stderr.startswith("usage: ./run ")
+    assert "test       run the tests" in done.stderr
     assert "tinycnn COMMAND" not in done.stderr
 
 

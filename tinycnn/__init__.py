@@ -5,7 +5,8 @@
     import tinycnn
 
     model = tinycnn.load("weights/NAME.safetensors")    # or the name of a shipped model
-    scores = model.predict(batch)                       # (N, H, W, C) -> (N, classes)
+    batch = tinycnn.read_images(["view.png"], model)    # (N, H, W, C), preprocessed
+    scores = model.predict(batch)                       # (N, classes)
     result = tinycnn.predict_study("STUDY_DIR", model)  # one verdict on a folder of views
 """
 
@@ -19,7 +20,7 @@ from tinycnn.errors import TinycnnError
 
 if TYPE_CHECKING:
     from tinycnn.engine.session import Session
-    from tinycnn.studies.verdict import predict_studies, predict_study
+    from tinycnn.studies.verdict import predict_studies, predict_study, read_images
 
 __version__ = "0.1.0"
 
@@ -27,7 +28,8 @@ __version__ = "0.1.0"
 # was started in it, for which this folder hides the installed package.
 if not os.path.isdir(os.path.join(__path__[0], "weights")):
     __path__.append(os.path.dirname(__path__[0]))
-__all__ = ["TinycnnError", "__version__", "load", "predict_studies", "predict_study"]
+_STUDIES = ("predict_studies", "predict_study", "read_images")
+__all__ = ["TinycnnError", "__version__", "load", "predict_studies", "predict_study", "read_images"]
 
 
 def load(
@@ -60,7 +62,7 @@ def load(
 
 def __getattr__(name: str) -> Any:
     """Import the studies only when they are asked for: ``tinycnn --version`` needs no NumPy."""
-    if name in ("predict_study", "predict_studies"):
+    if name in _STUDIES:
         from tinycnn.studies import verdict
 
         return getattr(verdict, name)

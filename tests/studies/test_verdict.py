@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.studies.conftest import FakeSession, brightness_model, save_gray
-from tinycnn.errors import StudyError, UsageError
+from tinycnn.errors import ImageError, StudyError, UsageError
 from tinycnn.nn.graph import Sequential
 from tinycnn.nn.layers import Dense
 from tinycnn.nn.model import Decision, Model
 from tinycnn.studies import verdict
-from tinycnn.studies.verdict import decide, predict_studies, predict_study
+from tinycnn.studies.verdict import decide, predict_studies, predict_study, read_images
 
 PROBABILITIES = st.lists(st.floats(0, 1), min_size=1, max_size=9)
 
@@ -213,3 +213,16 @@ def test_a_model_that_takes_no_images(tmp_path):
     weights = {"d/kernel": np.ones((4, 2), np.float32), "d/bias": np.zeros(2, np.float32)}
     with pytest.raises(UsageError, match="not images"):
         predict_study(study(tmp_path, 1), FakeSession(Model(graph, weights)))
+
+
+def test_read_images_gives_what_predict_wants(tmp_path, session):
+    folder = study(tmp_path, 255, 51)
+    paths = [folder / "image1.png", str(folder / "image2.png")]
+    batch = read_images(paths, session)
+    assert batch.shape == (2, *session.model.input_shape)
+    assert batch.dtype == np.float32
+    assert session.predict(batch).ravel() == pytest.approx([1.0, 0.2])
+    assert read_images([], session).shape == (0, *session.model.input_shape)
+    (folder / "broken.png").write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"broken\.png: "):
+        read_images([folder / "broken.png"], session)

@@ -57,6 +57,11 @@ class Session:
                 model.self_test, model.graph, model.weights, model.preprocessing, self._runner.run
             )
 
+    def __repr__(self) -> str:
+        """Name the model, its shapes, the backend and the threads."""
+        shapes = f"{self.model.input_shape} -> {self.model.graph.output_shape}"
+        return f"<{self.model.name}: {shapes}, {self.backend}, {self.threads} threads>"
+
     def predict(self, batch: Array) -> Array:
         """Scores (N, classes) float32 for preprocessed images (N, H, W, C)."""
         try:

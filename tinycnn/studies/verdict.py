@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -63,6 +63,21 @@ def predict_studies(
     """Judge every study at or below ``path``, one at a time, in natural order."""
     _check_loaded(model)
     return (judge(folder, model, decision) for folder in find_studies(path))
+
+
+def read_images(paths: Iterable[str | os.PathLike[str]], model: Session) -> Array:
+    """Read image files as ``model.predict`` wants them: (N, H, W, C) float32.
+
+    ImageError, with the file's name, for one that cannot be read.
+    """
+    _check_loaded(model)
+    batch = []
+    for path in paths:
+        try:
+            batch.append(_input(os.fspath(path), model.model)[0])
+        except ImageError as error:
+            raise ImageError(f"{printable(os.fspath(path))}: {error}") from error
+    return np.concatenate([np.empty((0, *model.model.input_shape), np.float32), *batch])
 
 
 def judge(folder: Folder, session: Session, decision: Decision | None = None) -> StudyResult:
@@ -149,14 +164,19 @@ def _read(entry: Entry, model: Model) -> tuple[Row, Array | None]:
     """Return the row of ``entry``, and its input (1, H, W, C) if it can be judged."""
     if entry.status != "view":
         return Row(entry.name, entry.status, entry.reason), None
-    if len(model.input_shape) != 3:
-        raise UsageError(f"model {model.name!r} takes {model.input_shape}, not images")
     try:
-        picture = read_picture(entry.path, model.input_shape[:2], model.preprocessing)
+        x, notes = _input(entry.path, model)
     except ImageError as error:
         return Row(entry.name, "refused", str(error)), None
-    x = model.preprocessing.normalise(picture.pixels[None])
-    return Row(entry.name, "judged", notes=picture.notes), x
+    return Row(entry.name, "judged", notes=notes), x
+
+
+def _input(path: str, model: Model) -> tuple[Array, tuple[str, ...]]:
+    """What the network is given for one image, (1, H, W, C), and what is worth saying about it."""
+    if len(model.input_shape) != 3:
+        raise UsageError(f"model {model.name!r} takes {model.input_shape}, not images")
+    picture = read_picture(path, model.input_shape[:2], model.preprocessing)
+    return model.preprocessing.normalise(picture.pixels[None]), picture.notes
 
 
 def _scored(row: Row, output: Array, model: Model, decision: Decision) -> Row:
