@@ -125,13 +125,33 @@ def global_pool_blocked(row, arena, weights, thread, threads):
         window(kind, x, row[GLOBAL_POOL_BLOCKED.x_row], rows, columns, y)
 
 
-@helper
-def affine_line(x, y, scale, shift, columns, low, high):
-    """y = clip(x * scale + shift), one row of one block."""
-    for column in range(columns):
-        for c in range(BLOCK):
-            i = column * BLOCK + c
-            y[i] = clipped(x[i] * scale[c] + shift[c], low, high)
+@intrinsic
+def affine_line(typing, x, y, scale, shift, columns, low, high):
+    """y = clip(x * scale + shift), one row of one block.
+
+    In vectors, as LLVM makes scalar code of a loop: it cannot tell that y does not overlap scale.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, y, scale, shift, columns, low, high = args
+        v = Vectors(builder, CURRENT.vector)
+        lanes = range(0, BLOCK, CURRENT.vector)
+        factors, terms = ([v.load(a, lane) for lane in lanes] for a in (scale, shift))
+        lows, highs = v.splat(low), v.splat(high)
+
+        def pixel(column: Any, state: list[Any]) -> list[Any]:
+            place = builder.mul(column, number(BLOCK))
+            source, target = v.at(x, place), v.at(y, place)
+            for factor, term, lane in zip(factors, terms, lanes, strict=True):
+                value = v.multiply_add(v.load(source, lane), factor, term)
+                v.store(v.clip(value, lows, highs), target, lane)
+            return []
+
+        loop(builder, columns, [], pixel)
+        return context.get_dummy_value()
+
+    real = types.float32
+    return types.void(FLOATS, FLOATS, FLOATS, FLOATS, types.int64, real, real), codegen
 
 
 @kernel
