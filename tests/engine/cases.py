@@ -134,6 +134,18 @@ def merging(kind: type[Layer]) -> Make:
     return make
 
 
+def transition(random: Generator) -> Any:
+    """As between DenseNet's groups, behind a pooling: blocked, with nothing to fold into."""
+    options, picked = window(random), pick(random, nn.MaxPooling2D, nn.AveragePooling2D)
+    pool = picked(3, 1, "same")
+    norm = nn.BatchNormalization(epsilon=1.001e-5)
+    relu = nn.Activation(pick(random, "relu", "relu6", "linear"))
+    conv = nn.Conv2D(int(random.integers(1, 40)), 1, use_bias=options["use_bias"])
+    size, strides = options["kernel_size"], pick(random, (2, 2), (1, 2), (3, 1), (1, 1))
+    mean = nn.AveragePooling2D(size, strides, options["padding"])
+    return [pool, norm, relu, conv, mean], [fitting(random, options)]
+
+
 def concatenation(random: Generator) -> Any:
     shape, axis = picture(random), int(pick(random, -1, 1, 2, 3))
     shapes = []
@@ -152,6 +164,7 @@ CASES: dict[str, Make] = {
     "SeparableConv2D": separable,
     "Conv2DTranspose": transpose,
     "Pooling2D": pooling,
+    "transition": transition,
     "Dense": of_one(
         lambda r, s: nn.Dense(int(r.integers(1, 40)), activation=pick(r, "relu", "softmax")),
         lambda r, s: nn.Dense(2, use_bias=False),
@@ -212,13 +225,13 @@ CASES: dict[str, Make] = {
 
 
 def network(make: Make, seed: int) -> tuple[Graph, dict[str, Any], np.ndarray]:
-    """A graph around a case, its weights and an input batch of two.
+    """A graph around a case, a layer or a chain, its weights and an input batch of two.
 
     Inputs of merging layers come from one picture by 1x1 convolutions and resizing, so that the
     graph has one input as all do.
     """
     random = np.random.default_rng(seed)
-    (layer,), shapes = make(random)
+    (layer, *others), shapes = make(random)
     if isinstance(layer, nn.Activation) and layer.activation == "glu":
         shapes = [(*shapes[0][:2], 2 * shapes[0][2])]
     if layer.merges:
@@ -233,6 +246,8 @@ def network(make: Make, seed: int) -> tuple[Graph, dict[str, Any], np.ndarray]:
     else:
         inputs = Input(shapes[0])
         outputs = layer(inputs)
+        for other in others:
+            outputs = other(outputs)
     graph = from_tensors(inputs, outputs)
     x = random.standard_normal((2, *inputs.shape)).astype(np.float32) * 2
     return graph, random_weights(graph, random), x

@@ -11,7 +11,7 @@ from tests.engine.cases import CASES, network, random_weights
 from tinycnn.engine import caches, native
 from tinycnn.engine.arena import aligned
 from tinycnn.engine.lower import lower_graph
-from tinycnn.engine.ops import InvertedResidual, Winograd
+from tinycnn.engine.ops import Conv, InvertedResidual, Pool, Winograd
 from tinycnn.engine.plan import plan
 from tinycnn.engine.program import Execution
 from tinycnn.engine.rewrites import REWRITES, rewrite
@@ -81,6 +81,7 @@ def every_rewrite() -> Graph:
     x = nn.ReLU()(nn.Conv2D(512, 1)(x))  # large enough to be fused
     x = nn.ReLU()(nn.DepthwiseConv2D(3, padding="same")(x))
     x = nn.Add()([nn.Conv2D(8, 1)(x), short])
+    x = nn.AveragePooling2D(2)(nn.Conv2D(9, 1)(x))
     x = nn.Flatten()(nn.MaxPooling2D(4)(x))
     x = nn.Dense(7)(x)
     x = nn.Activation("relu")(nn.BatchNormalization()(x))
@@ -96,11 +97,30 @@ def test_rewrites_leave_results_alone(without):
     assert_close(run(graph, weights, x, without=without), graph.forward(x, weights))
 
 
-@pytest.mark.parametrize("name", [name for name in REWRITES if name != "use_winograd"])
+SAME_LENGTH = ("pool_first", "use_winograd")  # fewer multiplications, as many operations
+
+
+@pytest.mark.parametrize("name", [name for name in REWRITES if name not in SAME_LENGTH])
 def test_every_rewrite_shortens_the_program(name):
     graph = every_rewrite()
     net = lower_graph(graph, random_weights(graph, np.random.default_rng(1)))
     assert len(rewrite(net).ops) < len(rewrite(net, (name,)).ops)
+
+
+@pytest.mark.parametrize(
+    ("activation", "kind", "strides", "swapped"),
+    [
+        ("linear", nn.AveragePooling2D, 2, True),
+        ("relu", nn.AveragePooling2D, 2, False),
+        ("linear", nn.MaxPooling2D, 2, False),
+        ("linear", nn.AveragePooling2D, 1, False),
+    ],
+)
+def test_only_means_of_linear_convolutions_come_first(activation, kind, strides, swapped):
+    layers = [nn.Conv2D(24, 1, activation=activation), kind(2, strides)]
+    graph = Sequential(layers, (12, 10, 17))
+    net = rewrite(lower_graph(graph, random_weights(graph, np.random.default_rng(1))))
+    assert [type(op) for op in net.ops] == ([Pool, Conv] if swapped else [Conv, Pool])
 
 
 def test_nan_reaches_the_result():

@@ -15,6 +15,7 @@ from tinycnn.engine.rewrites.fold_batch_norm import fold_batch_norm
 from tinycnn.engine.rewrites.fuse_activation import fuse_activation
 from tinycnn.engine.rewrites.fuse_inverted_residual import fuse_inverted_residual
 from tinycnn.engine.rewrites.fuse_residual import fuse_residual
+from tinycnn.engine.rewrites.pool_first import pool_first
 from tinycnn.engine.rewrites.use_winograd import use_winograd
 
 REWRITES: dict[str, Callable[[Net], Net]] = {
@@ -25,6 +26,7 @@ REWRITES: dict[str, Callable[[Net], Net]] = {
         fold_batch_norm,
         fuse_activation,
         fuse_residual,
+        pool_first,
         fuse_inverted_residual,
         use_winograd,
     )
