@@ -38,9 +38,10 @@ MATMUL = _layout(
     "rows columns tiles distance x_row y_row y_block residual_row residual_block low high "
     "batch x_batch y_batch kernel_batch",
 )  # fmt: skip
-WINOGRAD_INPUT = _layout("WINOGRAD_INPUT", "x y blocks rows columns x_row x_block")
+WINOGRAD_INPUT = _layout("WINOGRAD_INPUT", "x y blocks rows columns x_row x_block distance")
 WINOGRAD_OUTPUT = _layout(
-    "WINOGRAD_OUTPUT", "x y part bias blocks rows columns height width y_row y_block low high"
+    "WINOGRAD_OUTPUT",
+    "x y part bias blocks rows columns height width distance y_row y_block low high",
 )
 DEPTHWISE_BLOCKED = _layout(
     "DEPTHWISE_BLOCKED", "x y kernel bias blocks rows columns kernel_height kernel_width stride_y "

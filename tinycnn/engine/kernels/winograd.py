@@ -117,8 +117,7 @@ VECTOR = CURRENT.vector
 def winograd_input(row, arena, weights, thread, threads):
     """y[position][block][tile][16] from a picture; threads share (block, row of tiles)."""
     rows, columns, blocks = row[WI.rows], row[WI.columns], row[WI.blocks]
-    tiles = rows * columns
-    distance = blocks * tiles * BLOCK
+    tiles, distance = rows * columns, row[WI.distance]
     total = blocks * rows
     for item in range(share_begin(total, thread, threads), share_end(total, thread, threads)):
         block, r = item // rows, item % rows
@@ -142,8 +141,7 @@ def copy_part(x, y, row, rows, columns):
 def winograd_output(row, arena, weights, thread, threads):
     """A picture from x[position][block][tile][16]; threads share (block, row of tiles)."""
     rows, columns, blocks = row[WO.rows], row[WO.columns], row[WO.blocks]
-    tiles = rows * columns
-    distance, y_row = blocks * tiles * BLOCK, row[WO.y_row]
+    tiles, distance, y_row = rows * columns, row[WO.distance], row[WO.y_row]
     low, high = parameter(row, WO.low), parameter(row, WO.high)
     part = ahead(floats(arena, row[WO.part]), thread * OUTPUT * OUTPUT * BLOCK)
     total = blocks * rows
