@@ -22,6 +22,7 @@ class Family:
 
     ``lanes``: multiply by a lane of a vector of inputs, as NEON can. ``depthwise``: pixels of a
     depthwise tile, each of ``across`` vectors of channels; Arm loads two with one instruction.
+    ``prefetch``: ask for the next panel of weights while multiplying by one; measured on x86 only.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Family:
     depthwise: int
     lanes: bool = False
     across: int = 1
+    prefetch: bool = False
 
     @property
     def panel(self) -> int:
@@ -41,8 +43,8 @@ class Family:
 FAMILIES = {
     f.name: f
     for f in (
-        Family("avx512", 16, rows=10, vectors=2, depthwise=14),
-        Family("avx2", 8, rows=6, vectors=2, depthwise=4),
+        Family("avx512", 16, rows=10, vectors=2, depthwise=14, prefetch=True),
+        Family("avx2", 8, rows=6, vectors=2, depthwise=4, prefetch=True),
         Family("neon", 4, rows=5, vectors=4, depthwise=4, lanes=True, across=2),
         Family("generic", 4, rows=5, vectors=2, depthwise=4),
     )

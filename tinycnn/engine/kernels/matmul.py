@@ -34,6 +34,7 @@ from tinycnn.engine.kernels.instructions import MATMUL
 from tinycnn.engine.kernels.tile import F32, Vectors, choose, loop, number
 
 UNROLL = 4  # channels in one turn of the inner loop; 16 are a whole number of turns
+CACHE_LINE = 16  # floats
 
 # how many tiles, x, distance of its pixels, segments, (full, short, channels of a short one),
 # weights, bias, residual or null, its block stride, y, its block stride, low, high
@@ -80,6 +81,8 @@ def _emit_tile(builder: Any, family: Family, rows: int, vectors: int, step: int,
     # One pixel alone would wait for each sum before adding to it: it has several, added at the end.
     sets = UNROLL if rows == 1 else 1
     size = len(grid)
+    taps = builder.add(builder.mul(full, number(BLOCK)), builder.mul(short, channels))
+    panel = builder.mul(taps, number(family.panel))
 
     def multiply(sources: Any, column: Any, offset: int, sums: Any) -> list[Any]:
         """One channel: sums[p, j] += x[p] * w[j]."""
@@ -87,7 +90,15 @@ def _emit_tile(builder: Any, family: Family, rows: int, vectors: int, step: int,
         return [v.multiply_add(sources[p], w[j], s) for (p, j), s in zip(grid, sums, strict=True)]
 
     def several(source: Any, column: Any, sums: Any) -> list[Any]:
-        """`UNROLL` channels, from scalar broadcasts or from lanes of a vector."""
+        """`UNROLL` channels, from scalar broadcasts or from lanes of a vector.
+
+        Meanwhile the next panel comes nearer: memory would have nothing to do until its first tile.
+        (A pixel alone has one tile, and does nothing but wait for memory.)
+        """
+        if family.prefetch and rows > 1:
+            following = v.at(column, panel)
+            for k in range(0, UNROLL * vectors * family.vector, CACHE_LINE):
+                v.prefetch(following, k)
         ahead = [v.at(source, p) for p in pixels]
         quads = [v.load(a, 0, UNROLL) for a in ahead] if family.lanes else []
         for k in range(UNROLL):

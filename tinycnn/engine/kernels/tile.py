@@ -62,6 +62,15 @@ class Vectors:
         """Read one value."""
         return self.builder.load(self.at(pointer, offset))
 
+    def prefetch(self, pointer: Any, offset: int) -> None:
+        """Ask for a cache line, into the second level; any address will do."""
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
+        name = "llvm.prefetch.p0i8"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        address = self.builder.bitcast(self.at(pointer, offset), byte)
+        self.builder.call(function, [address, I32(0), I32(2), I32(1)])  # to read, level, data
+
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         """a * b + c, rounded once."""
         kind = ir.FunctionType(self.type, [self.type] * 3)
