@@ -41,6 +41,7 @@ def load(
     what it says it must. See `tinycnn.engine.session.Session` for ``backend`` and ``threads``.
     """
     import hashlib
+    import threading
 
     from tinycnn.bits import need_64_bits
 
@@ -54,10 +55,14 @@ def load(
     looks_like_a_name = os.fspath(path).isprintable() and file.parts == (file.stem,)
     if looks_like_a_name and not os.path.lexists(file):
         raise ModelFileError(f"no model {path!r}; a path, or one of: {', '.join(names())}")
-    data = modelfile.read(file)
-    model, digest = modelfile.parse(data, file), hashlib.sha256(data).hexdigest()
-    del data  # as large as the weights
-    return Session(model, backend, threads, path=str(file), model_hash=digest)
+    data, digest = modelfile.read(file), hashlib.sha256()
+    hashing = threading.Thread(target=digest.update, args=(data,))  # it lets other threads run
+    hashing.start()
+    try:
+        model = modelfile.parse(data, file)
+    finally:
+        hashing.join()
+    return Session(model, backend, threads, path=str(file), model_hash=digest.hexdigest())
 
 
 def __getattr__(name: str) -> Any:

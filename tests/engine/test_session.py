@@ -215,8 +215,9 @@ def test_a_warm_cache_needs_no_compiler(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ)
     assert (done.returncode, done.stderr) == (0, "")
     imported = set(done.stdout.split())
-    assert imported.isdisjoint({"numba", "h5py", "tensorflow", "keras", "scipy", "matplotlib"})
-    assert {"numpy", "safetensors"} <= imported
+    heavy = {"numba", "h5py", "tensorflow", "keras", "scipy", "matplotlib", "safetensors"}
+    assert imported.isdisjoint(heavy)
+    assert "numpy" in imported
 
 
 def test_load_knows_where_a_model_came_from(tmp_path):

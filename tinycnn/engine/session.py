@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -133,7 +134,9 @@ class _Reference:
     """The NumPy backend: the reference, image by image to keep memory flat."""
 
     def __init__(self, model: Model) -> None:
-        self.model = model
+        # Copies: weights are read at every image, and the model file may be cut off meanwhile.
+        weights = {name: value.copy() for name, value in model.weights.items()}
+        self.model = replace(model, weights=weights)
 
     def run(self, batch: Array) -> Array:
         """See `Runner`."""

@@ -1,8 +1,8 @@
 """The model file: safetensors, with everything that is not a weight as JSON in its metadata.
 
 Nothing in it is executed. It is checked as a whole before a weight is used: size, header, graph,
-shapes, finiteness. `safetensors` reads the weights; the header is checked here first, because that
-reader accepts duplicate keys, unknown fields and gaps (seen with version 0.8.0).
+shapes, finiteness. `safetensors` writes it; its reader (0.8.0) accepts duplicate keys, unknown
+fields and gaps, and copies: here weights become views of the mapped file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import mmap
 import os
 import stat
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from tinycnn.errors import GraphError, ModelFileError
 from tinycnn.nn import strictjson
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers.base import Array, Weights, has_type, tupled
+from tinycnn.nn.mapped import mapped
 from tinycnn.nn.model import Decision, Figures, Model, Provenance
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.selftest import SelfTest
@@ -31,10 +33,12 @@ FORMAT = "tinycnn-model/1"
 MAX_FILE = 1 << 30  # VGG19, the largest of its time, has 0.55 GB
 MAX_HEADER = 4 << 20  # Python's objects take up to 25 times the memory of their JSON
 MAX_MESSAGE = 500
+MAX_RANK = 8  # of a weight: a kernel has 4
 KERAS = (b"\x89HDF\r\n\x1a\n", b"PK\x03\x04")  # how .h5 and .keras files begin
 DIGEST = ', "sha256": '  # the last entry of the metadata: of all before it, and the weights
-ITEM_SIZES = {"F32": 4, "F16": 2}
+TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 
+Buffer = bytes | bytearray | mmap.mmap
 T = TypeVar("T")
 
 
@@ -75,21 +79,25 @@ def rounded(weights: Weights) -> dict[str, Array]:
 def load(path: str | os.PathLike[str]) -> Model:
     """Read and check a model file; ModelFileError says what is wrong with it.
 
+    Weights of type float32 are views of the mapped file, not copies, and cannot be written to.
     The self-test is not replayed here: whoever runs the model does that, with its own backend.
     """
     return parse(read(Path(path)), Path(path))
 
 
-def parse(data: bytes, path: Path) -> Model:
+def parse(data: Buffer, path: Path) -> Model:
     """Make a model of a file's bytes; see `load`."""
     try:
         header, start = _header(data)
         metadata, text = _metadata(header)
-        weights = _weights(data, header, start)
+        stored = _stored(data, header, start)
         digest = metadata.pop("sha256", None) if isinstance(metadata, dict) else None
         # Who edits a file by hand may leave the digest out; the self-test is replayed all the same.
-        if digest not in (None, _digest(text, _stored(data, header, start))):
+        if digest not in (None, _digest(text, stored)):
             raise ModelFileError("damaged: the weights or metadata are not those that were written")
+        for name, value in stored.items():
+            _need_finite(name, value)
+        weights = {name: np.asarray(value, np.float32) for name, value in stored.items()}
         return from_json(metadata, weights, path.stem)
     except (ModelFileError, GraphError) as error:
         raise ModelFileError(f"{path}: {error}"[: len(str(path)) + MAX_MESSAGE]) from None
@@ -179,20 +187,21 @@ def _record(kind: type[T], data: Any) -> T:
         raise ModelFileError(f"{where}: {error}") from None
 
 
-def read(path: Path) -> bytes:
-    """Read a file's bytes, if it is a file of ours by its first bytes and not too large."""
+def read(path: Path) -> mmap.mmap:
+    """Map a file's bytes, if it is a file of ours by its first bytes and not too large."""
     try:
         # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise ModelFileError(f"cannot read {path}: not a regular file")
             if status.st_size > MAX_FILE:
                 raise ModelFileError(f"{path}: {status.st_size} bytes; at most {MAX_FILE} are read")
-            head = file.read(9)
-            _header_size(head, status.st_size, path)
-            return head + file.read(MAX_FILE)
+            _header_size(os.pread(descriptor, 9, 0), status.st_size, path)
+            return mapped(descriptor, status.st_size)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:  # a path with a null character
@@ -209,11 +218,11 @@ def _header_size(head: bytes, length: int, path: object = "MODEL") -> int:
     return size
 
 
-def _header(data: bytes) -> tuple[dict[str, Any], int]:
+def _header(data: Buffer) -> tuple[dict[str, Any], int]:
     """Parse the header strictly: (entries, where the weights begin)."""
-    size = _header_size(data[:9], len(data))
+    size = _header_size(bytes(data[:9]), len(data))
     try:
-        header = strictjson.loads(data[8 : 8 + size], MAX_HEADER)
+        header = strictjson.loads(bytes(data[8 : 8 + size]), MAX_HEADER)
     except ValueError as error:
         raise ModelFileError(f"header: {error}") from None
     if not isinstance(header, dict):
@@ -244,29 +253,20 @@ def _digest(text: str, tensors: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _weights(data: bytes, header: dict[str, Any], start: int) -> dict[str, Array]:
-    """Check that the tensors fill the file without gap or overlap; then read them."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as from_bytes
-
+def _stored(data: Buffer, header: dict[str, Any], start: int) -> dict[str, Any]:
+    """Check that the tensors fill the file without gap or overlap; views of each as stored."""
     end = 0
     for name, entry in sorted(header.items(), key=_offset):
         end = _check_entry(name, entry, end)
     if start + end != len(data):
         raise ModelFileError(f"{len(data)} bytes, but header and weights take {start + end}")
-    try:
-        tensors = from_bytes(data)
-    except (SafetensorError, ValueError) as error:
-        raise ModelFileError(f"safetensors: {error}") from None
-    for name, value in tensors.items():
-        _need_finite(name, value)
-    return {name: np.asarray(value, np.float32) for name, value in tensors.items()}
+    view = memoryview(data).toreadonly()[start:]
 
+    def array(entry: dict[str, Any]) -> Any:
+        part = view[slice(*entry["data_offsets"])]
+        return np.frombuffer(part, TYPES[entry["dtype"]]).reshape(entry["shape"])
 
-def _stored(data: bytes, header: dict[str, Any], start: int) -> dict[str, memoryview]:
-    """Every weight's bytes."""
-    view = memoryview(data)[start:]
-    return {name: view[slice(*entry["data_offsets"])] for name, entry in header.items()}
+    return {name: array(entry) for name, entry in header.items()}
 
 
 def _offset(item: tuple[str, Any]) -> int:
@@ -283,17 +283,19 @@ def _check_entry(name: str, entry: dict[str, Any], begin: int) -> int:
     if set(entry) != {"dtype", "shape", "data_offsets"}:
         raise ModelFileError(f"header: weight {name!r} has entries {sorted(entry)}")
     shape, offsets = entry["shape"], entry["data_offsets"]
-    size = ITEM_SIZES.get(str(entry["dtype"]))
-    if size is None:
+    kind = TYPES.get(str(entry["dtype"]))
+    if kind is None:
         raise ModelFileError(f"weight {name!r}: type {entry['dtype']}; F32 and F16 are read")
-    if not has_type(tupled(shape), tuple[int, ...]) or min(shape, default=1) < 1:
+    whole = has_type(tupled(shape), tuple[int, ...]) and len(shape) <= MAX_RANK
+    if not whole or min(shape, default=1) < 1:
         raise ModelFileError(f"weight {name!r}: {shape} is not a shape")
-    end = begin + prod(shape) * size
+    end = begin + prod(shape) * kind.itemsize
     if offsets != [begin, end]:
         raise ModelFileError(f"weight {name!r}: lies at {offsets}, expected {[begin, end]}")
     return end
 
 
 def _need_finite(name: str, value: Any) -> None:
-    if not np.isfinite(value).all():
+    # Not np.isfinite: that makes an array. A NaN is its own minimum.
+    if value.size and not np.isfinite([value.min(), value.max()]).all():
         raise ModelFileError(f"weight {name!r} holds NaN or infinity (or is too large for float16)")
