@@ -36,7 +36,13 @@ def portable(model: Model) -> Net:
             return None
         return replace(pool, inputs=pad.inputs, source=pad.source, pads=pad.pads)
 
-    return merge_pairs(net, padded_pool)
+    net = merge_pairs(net, padded_pool)
+    return Net(net.input_shape, tuple(_with_weights(op) for op in net.ops))
+
+
+def _with_weights(op: Op) -> Op:
+    """The operation with its kernel multiplied out."""
+    return replace(op, kernel=op.weights, scale=None) if isinstance(op, ops.Linear) else op
 
 
 def _clip(op: Op) -> Clip:

@@ -72,7 +72,8 @@ def _matmul(op: ops.Conv, to: Planner, matrix: Any, table: Any, x: Layout, y: La
         op, instructions.MATMUL, to.pieces(matrix.size * rows * columns),
         x=to.pixel(op.inputs[0], up, left),
         residual=to.pixel(op.inputs[1]) if residual else -1,
-        kernel=packing.panels(matrix, family), bias=packing.rounded(op.bias, family.vector),
+        kernel=packing.Panels(matrix, family, op.scale),
+        bias=packing.rounded(op.bias, family.vector),
         segments=distances, full=full, short=short, channels=channels,
         panels=-(-filters // family.panel), rows=rows, columns=columns, tiles=tiles,
         last=(packing.vectors(filters, family) - 1) % family.vectors + 1,
@@ -100,7 +101,7 @@ def _(op: ops.Depthwise, to: Planner) -> None:
     to.add(
         op, instructions.DEPTHWISE_BLOCKED, to.several,
         x=to.pixel(op.inputs[0], op.pads[0][0], op.pads[1][0]),
-        kernel=packing.blocks(op.kernel[..., 0]), bias=packing.rounded(op.bias, BLOCK),
+        kernel=packing.blocks(op.weights[..., 0]), bias=packing.rounded(op.bias, BLOCK),
         blocks=y.blocks, rows=op.shape[0], columns=op.shape[1], kernel_height=height,
         kernel_width=width, stride_y=op.strides[0], stride_x=op.strides[1],
         dilation_y=op.dilation[0], dilation_x=op.dilation[1], **_x(x), **_y(y),
@@ -127,11 +128,15 @@ def _(op: ops.InvertedResidual, to: Planner) -> None:
         scratch_size=inverted_residual_scratch(op),
         residual=to.pixel(op.inputs[1]) if residual else -1,
         segments_in=into[0], full_in=into[1], short_in=into[2], channels_in=into[3],
-        kernel_in=packing.panels(packing.taps_by_block(op.expand.kernel), family),
+        kernel_in=packing.Panels(
+            packing.taps_by_block(op.expand.kernel), family, op.expand.scale
+        ),
         bias_in=packing.rounded(op.expand.bias, BLOCK), blocks=blocks,
-        kernel=packing.blocks(op.depthwise.kernel[..., 0]),
+        kernel=packing.blocks(op.depthwise.weights[..., 0]),
         bias=packing.rounded(op.depthwise.bias, BLOCK),
-        segments_out=middle, kernel_out=packing.panels(_rounded_taps(op.project.kernel), family),
+        segments_out=middle, kernel_out=packing.Panels(
+            _rounded_taps(op.project.kernel), family, op.project.scale
+        ),
         bias_out=packing.rounded(op.project.bias, BLOCK),
         height=op.source[0], width=op.source[1], stride=op.depthwise.strides[0],
         top=op.depthwise.pads[0][0], left=op.depthwise.pads[1][0],

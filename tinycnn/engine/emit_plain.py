@@ -29,7 +29,7 @@ def window_fields(op: Any, source: Shape, kernel: Shape) -> dict[str, int]:
 
 
 def _linear(op: ops.Linear) -> dict[str, Any]:
-    return {"kernel": op.kernel, "bias": op.bias, **op.clip._asdict()}
+    return {"kernel": op.weights, "bias": op.bias, **op.clip._asdict()}
 
 
 def conv(op: ops.Conv, to: Planner) -> None:
@@ -46,7 +46,7 @@ def depthwise(op: ops.Depthwise, to: Planner) -> None:
 
 @emit.register
 def _(op: ops.ConvTranspose, to: Planner) -> None:
-    fields = _linear(op) | {"kernel": np.ascontiguousarray(op.kernel.transpose(0, 1, 3, 2))}
+    fields = _linear(op) | {"kernel": np.ascontiguousarray(op.weights.transpose(0, 1, 3, 2))}
     to.add(
         op, instructions.CONV_TRANSPOSE, **fields, **window_fields(op, op.source, op.kernel.shape)
     )
@@ -73,7 +73,8 @@ def _matrix_vector(op: ops.Dense, to: Planner) -> None:
     table = packing.segments(channels, BLOCK, 0, BLOCK, (1, 1))
     to.add(
         op, instructions.MATMUL, to.pieces(op.kernel.size), residual=-1,
-        kernel=packing.panels(op.kernel, family), bias=packing.rounded(op.bias, family.vector),
+        kernel=packing.Panels(op.kernel, family, op.scale),
+        bias=packing.rounded(op.bias, family.vector),
         segments=table[0], full=table[1], short=table[2], channels=table[3],
         panels=-(-filters // family.panel),
         last=(packing.vectors(filters, family) - 1) % family.vectors + 1, groups=1, rows=1,

@@ -39,17 +39,26 @@ class Op:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Linear(Op):
-    """What weights multiply: the channels of the result can be scaled, and clipped, for free."""
+    """What weights multiply: the channels of the result can be scaled, and clipped, for free.
+
+    The kernel is a view of the model file. What it is to be multiplied by, ``scale`` (filters,),
+    is remembered until it is packed: no copy is made before.
+    """
 
     kernel: Array
     bias: Array
     clip: Clip = LINEAR
+    scale: Array | None = None
 
     def scaled(self, scale: Array, shift: Array) -> tuple[Array, Array]:
-        """(kernel, bias) of the same operation followed by ``y * scale + shift``."""
-        kernel = (self.kernel.astype(np.float64) * self.filters_last(scale)).astype(np.float32)
+        """(scale, bias) of the same operation followed by ``y * scale + shift``."""
         bias = (self.bias * scale.astype(np.float64) + shift).astype(np.float32)
-        return kernel, bias
+        return scale if self.scale is None else self.scale * scale, bias
+
+    @property
+    def weights(self) -> Array:
+        """The kernel, multiplied by the scale."""
+        return self.kernel if self.scale is None else self.kernel * self.filters_last(self.scale)
 
     def filters_last(self, scale: Array) -> Array:
         """``scale`` (filters,) in a shape that multiplies the kernel."""

@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tinycnn.engine.arena import MAX_CONSTANTS
 from tinycnn.engine.kernels.family import BLOCK, Family
-from tinycnn.errors import BackendError
 from tinycnn.nn.layers.base import Array
 
 
-def panels(matrix: Array, family: Family) -> Array:
-    """Order a matrix (K, F) as panels of filters, each (K, panel); the last one is narrower.
+class Packed:
+    """A constant that is written straight to its place among the others, float32."""
 
-    Filters are rounded up to whole vectors, with zeros.
+    @property
+    def size(self) -> int:
+        """How many values."""
+        raise NotImplementedError
+
+    def write(self, target: Array) -> None:
+        """Fill ``target`` (size,), which holds zeros."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class Panels(Packed):
+    """A matrix (..., F) as panels of filters, each (..., panel); the last one is narrower.
+
+    Filters are rounded up to whole vectors, with zeros, and multiplied by ``scale`` (F,).
     """
-    filters = matrix.shape[1]
-    whole = vectors(filters, family) * family.vector
-    if 4 * len(matrix) * whole > MAX_CONSTANTS:
-        raise BackendError(f"constants take over {MAX_CONSTANTS >> 20} MB; use numpy")
-    matrix = np.pad(matrix, ((0, 0), (0, whole - filters)))
-    starts = range(0, whole, family.panel)
-    return np.concatenate([matrix[:, s : s + family.panel].ravel() for s in starts])
+
+    matrix: Array
+    family: Family
+    scale: Array | None = None
+
+    @property
+    def size(self) -> int:  # noqa: D102
+        filters = self.matrix.shape[-1]
+        return self.matrix.size // filters * vectors(filters, self.family) * self.family.vector
+
+    def write(self, target: Array) -> None:  # noqa: D102
+        filters = self.matrix.shape[-1]
+        rows, whole = self.matrix.shape[:-1], vectors(filters, self.family) * self.family.vector
+        for first in range(0, whole, self.family.panel):
+            end = min(first + self.family.panel, whole)
+            size = prod(rows)
+            part = target[size * first : size * end].reshape(*rows, end - first)
+            part = part[..., : filters - first]
+            if self.scale is None:
+                part[...] = self.matrix[..., first:end]
+            else:
+                np.multiply(self.matrix[..., first:end], self.scale[first:end], out=part)
 
 
 def vectors(filters: int, family: Family) -> int:
@@ -33,13 +62,13 @@ def vectors(filters: int, family: Family) -> int:
 
 
 def taps_by_block(kernel: Array) -> Array:
-    """Order a kernel (kh, kw, C, F) as (K, F): blocks of channels, then taps, then channels."""
+    """Order a kernel (kh, kw, C, F) by blocks of channels, then taps, then channels: (..., F)."""
     channels, filters = kernel.shape[2:]
-    parts = [
-        kernel[:, :, first : first + BLOCK].reshape(-1, filters)
-        for first in range(0, channels, BLOCK)
-    ]
-    return np.concatenate(parts)
+    taps = kernel.reshape(-1, channels, filters)
+    if channels % BLOCK == 0:
+        return taps.reshape(len(taps), -1, BLOCK, filters).swapaxes(0, 1)  # no copy
+    firsts = range(0, channels, BLOCK)
+    return np.concatenate([taps[:, i : i + BLOCK].reshape(-1, filters) for i in firsts])
 
 
 def blocks(values: Array) -> Array:

@@ -14,6 +14,7 @@ from tinycnn.engine.planner import Place, Planner, emit
 from tinycnn.engine.program import Program
 from tinycnn.errors import BackendError
 from tinycnn.nn.graph import INPUT
+from tinycnn.nn.mapped import forget
 
 
 def plan(net: Net, threads: int = 1, family: Family = CURRENT) -> Program:
@@ -31,6 +32,7 @@ def plan(net: Net, threads: int = 1, family: Family = CURRENT) -> Program:
         emit(op, planner)
         if len(planner.rows) > before:  # views have the ring of what they show
             emit_blocked.ring(op.output, op, planner, ATTACHED)
+        forget_constants(op)
     rows = planner.rows or [[0] * WIDTH]  # a network of views: one instruction that does nothing
     return Program(
         table=np.array(rows, np.int64),
@@ -94,6 +96,15 @@ def _lifetimes(arranged: Arranged, places: dict[str, Place], threads: int) -> di
             lifetimes[f"{op.output}:scratch"] = Lifetime(4 * scratch, i, i)
     last[places[net.output].root] = len(net.ops)
     return lifetimes | {n: Lifetime(4 * layouts[n].size, first[n], last[n]) for n in first}
+
+
+def forget_constants(op: Op) -> None:
+    """Hand back the pages of the model file that were packed."""
+    for value in vars(op).values():
+        if isinstance(value, np.ndarray):
+            forget(value)
+        elif isinstance(value, Op):
+            forget_constants(value)
 
 
 def scratch_values(op: Op, threads: int) -> int:

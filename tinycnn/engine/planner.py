@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import singledispatch
@@ -15,37 +17,56 @@ from tinycnn.engine.kernels.family import Family
 from tinycnn.engine.kernels.instructions import encode
 from tinycnn.engine.layout import Layout
 from tinycnn.engine.ops import Op
-from tinycnn.engine.program import aligned_bytes
+from tinycnn.engine.packing import Packed
 from tinycnn.errors import BackendError
+
+LEAST_BLOCK = 1 << 20  # bytes
+HUGE = 4 << 20  # from here on, pages of 2 MB: fewer to look up and to fetch
 
 
 class Constants:
-    """Arrays behind one another in one block, each at a cache line; the same array once."""
+    """Arrays behind one another in one block, each at a cache line; the same array once.
+
+    The block grows by moving pages to other addresses (mremap), without copying, and each constant
+    is written to it as it comes: at no time are there two of one.
+    """
 
     def __init__(self) -> None:
-        self.arrays: list[npt.NDArray[Any]] = []
-        self.offsets: dict[int, int] = {}
+        self.block = mmap.mmap(-1, LEAST_BLOCK, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.known: dict[int, tuple[weakref.ref[Any], int]] = {}
         self.size = 0
 
-    def add(self, array: npt.NDArray[Any]) -> int:
-        """Byte offset of ``array`` in the block."""
-        if id(array) not in self.offsets:
-            self.offsets[id(array)] = self.size
-            self.arrays.append(array)  # kept alive: an id is unique only among the living
-            self.size += aligned(array.nbytes)
-            if self.size > MAX_CONSTANTS:
-                raise BackendError(f"constants take over {MAX_CONSTANTS >> 20} MB; use numpy")
-        return self.offsets[id(array)]
+    def add(self, value: npt.NDArray[Any] | Packed) -> int:
+        """Byte offset of ``value`` in the block."""
+        known = self.known.get(id(value))
+        if known and known[0]() is value:  # an id is unique only among the living
+            return known[1]
+        offset = self.size
+        self.known[id(value)] = weakref.ref(value), offset
+        if isinstance(value, np.ndarray):
+            self._grow(value.nbytes)
+            flat = np.ascontiguousarray(value).reshape(-1)
+            self._view(offset, flat.nbytes)[:] = flat.view(np.uint8)
+        else:
+            self._grow(4 * value.size)
+            value.write(self._view(offset, 4 * value.size).view(np.float32))
+        return offset
+
+    def _grow(self, size: int) -> None:
+        self.size += aligned(size)
+        if self.size > MAX_CONSTANTS:
+            raise BackendError(f"constants take over {MAX_CONSTANTS >> 20} MB; use numpy")
+        if self.size > len(self.block):  # what is not written to is only an address
+            self.block.resize(2 * self.size)
+            if self.size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):  # as NumPy does for its own
+                self.block.madvise(mmap.MADV_HUGEPAGE)
+
+    def _view(self, offset: int, size: int) -> npt.NDArray[np.uint8]:
+        return np.frombuffer(self.block, np.uint8, size, offset)
 
     def packed(self) -> npt.NDArray[np.uint8]:
-        """The block; the arrays are given up."""
-        block = aligned_bytes(max(self.size, ALIGNMENT))
-        while self.arrays:  # each is let go once it is copied: never all of them twice
-            array = self.arrays.pop()
-            offset = self.offsets.pop(id(array))
-            flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-            block[offset : offset + array.nbytes] = flat
-        return block
+        """The block; nothing can be added any more."""
+        return self._view(0, max(self.size, ALIGNMENT))
 
 
 LEAST_WORK = 50_000  # a microsecond or so of one thread: to share it costs as much
@@ -93,7 +114,7 @@ class Planner:
         ``pieces``: how threads share it; 1 where sharing costs more than it saves.
         """
         for name, value in fields.items():
-            if isinstance(value, np.ndarray):
+            if isinstance(value, np.ndarray | Packed):
                 fields[name] = self.constants.add(value)
         defaults = {"x": op.inputs[0], "y": op.output}
         for name, value in defaults.items():

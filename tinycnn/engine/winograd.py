@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from tinycnn.engine import caches, ops, packing
 from tinycnn.engine.kernels import instructions
-from tinycnn.engine.kernels.family import BLOCK
+from tinycnn.engine.kernels.family import BLOCK, Family
 from tinycnn.engine.planner import Planner, emit
 from tinycnn.nn.layers.base import Array
 
@@ -23,10 +25,37 @@ G = np.array(
 )
 
 
-def transformed(kernel: Array) -> Array:
-    """Kernels (3, 3, C, F) as 36 matrices (36, C, F); computed in float64."""
-    result = np.einsum("ia,jb,abcf->ijcf", G, G, kernel.astype(np.float64))
-    return result.reshape(36, *kernel.shape[2:]).astype(np.float32)
+G2 = np.kron(G, G)  # both directions: (36, 9)
+
+
+@dataclass(frozen=True, eq=False)
+class Transformed(packing.Packed):
+    """Kernels (3, 3, C, F) as 36 matrices (C, F), each as `packing.Panels`.
+
+    Computed in float64, a panel at a time: the whole would be eight times the kernel.
+    """
+
+    kernel: Array
+    family: Family
+    scale: Array | None = None
+
+    @property
+    def size(self) -> int:  # noqa: D102
+        channels, filters = self.kernel.shape[2:]
+        return 36 * channels * packing.vectors(filters, self.family) * self.family.vector
+
+    def write(self, target: Array) -> None:  # noqa: D102
+        channels, filters = self.kernel.shape[2:]
+        matrices, panel = target.reshape(36, -1), self.family.panel
+        whole = packing.vectors(filters, self.family) * self.family.vector
+        for first in range(0, whole, panel):
+            end = min(first + panel, whole)
+            part = matrices[:, channels * first : channels * end].reshape(36, channels, -1)
+            taps = self.kernel[..., first:end].astype(np.float64)
+            if self.scale is not None:
+                taps *= self.scale[first:end]
+            result = G2 @ taps.reshape(9, -1)
+            part[..., : filters - first] = result.reshape(36, channels, -1)
 
 
 def _sizes(op: ops.Winograd) -> tuple[int, int, int]:
@@ -56,15 +85,15 @@ def scratch(op: ops.Winograd, threads: int) -> int:
 @emit.register
 def _(op: ops.Winograd, to: Planner) -> None:
     _, _, step = _sizes(op)
-    matrices = [packing.panels(m, to.family) for m in transformed(op.kernel)]
-    kernel, bias = np.concatenate(matrices), packing.rounded(op.bias, BLOCK)
+    kernel = Transformed(op.kernel, to.family, op.scale)
+    bias = packing.rounded(op.bias, BLOCK)
     zeros = np.zeros(len(bias) + to.family.panel, np.float32)
     for first in range(0, op.tiles[0], step):
         _chunk(op, to, (kernel, bias, zeros), first, min(step, op.tiles[0] - first))
 
 
 def _chunk(
-    op: ops.Winograd, to: Planner, arrays: tuple[Array, Array, Array], first: int, rows: int
+    op: ops.Winograd, to: Planner, arrays: tuple[Transformed, Array, Array], first: int, rows: int
 ) -> None:
     """The rows of tiles from ``first`` on."""
     x, y = to.layouts[op.inputs[0]], to.layouts[op.output]
@@ -92,7 +121,7 @@ def _chunk(
         last=(packing.vectors(count, family) - 1) % family.vectors + 1, groups=1, rows=1,
         columns=tiles, tiles=-(-tiles // family.rows), distance=BLOCK, x_row=0, y_row=0,
         y_block=tiles * BLOCK, residual_row=0, residual_block=0, low=-np.inf, high=np.inf,
-        batch=36, x_batch=into, y_batch=out, kernel_batch=len(kernel) // 36,
+        batch=36, x_batch=into, y_batch=out, kernel_batch=kernel.size // 36,
     )  # fmt: skip
     to.add(
         op, instructions.WINOGRAD_OUTPUT, x=products, y=to.pixel(op.output) + 16 * y.row * first,
