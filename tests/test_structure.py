@@ -27,13 +27,19 @@ LONGEST = 400
 ROOMS = {
     "tinycnn.safepath": set(),
     "tinycnn.errors": set(),
+    "tinycnn.lightclass": set(),
     "tinycnn.progress": set(),
     "tinycnn.files": {"tinycnn.errors"},
     "tinycnn.weights": set(),
-    "tinycnn.nn": {"tinycnn.errors"},
+    "tinycnn.nn": {"tinycnn.errors", "tinycnn.lightclass"},
     "tinycnn.engine.kernels": set(),
-    "tinycnn.engine": {"tinycnn.errors", "tinycnn.nn", "tinycnn.engine.kernels"},
-    "tinycnn.studies": {"tinycnn.errors", "tinycnn.nn"},
+    "tinycnn.engine": {
+        "tinycnn.errors",
+        "tinycnn.lightclass",
+        "tinycnn.nn",
+        "tinycnn.engine.kernels",
+    },
+    "tinycnn.studies": {"tinycnn.errors", "tinycnn.lightclass", "tinycnn.nn"},
 }
 NOWHERE = ("tensorflow", "keras", "pickle", "dill", "joblib", "shelve", "marshal")
 # Library -> where alone it may be imported.

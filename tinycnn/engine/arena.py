@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tinycnn.errors import BackendError
+from tinycnn.lightclass import dataclass
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 MAX_BYTES = 1 << 30

@@ -9,12 +9,13 @@ will look beyond carries a ring of zeros (``ring``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 from tinycnn.engine import ops
 from tinycnn.engine.kernels.family import BLOCK
 from tinycnn.engine.ops import NO_PADS, Net, Op, Pads
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.graph import INPUT
 from tinycnn.nn.layers.base import Shape
 

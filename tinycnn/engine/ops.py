@@ -6,12 +6,12 @@ Shapes are of one image, without the batch; all arrays are float32.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.base import Array, Pair, Shape
 
 Pads = tuple[Pair, Pair]

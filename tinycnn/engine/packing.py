@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinycnn.engine.kernels.family import BLOCK, Family
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.base import Array
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
@@ -19,6 +18,7 @@ from tinycnn.engine.layout import Layout
 from tinycnn.engine.ops import Op
 from tinycnn.engine.packing import Packed
 from tinycnn.errors import BackendError
+from tinycnn.lightclass import dataclass
 
 LEAST_BLOCK = 1 << 20  # bytes
 HUGE = 4 << 20  # from here on, pages of 2 MB: fewer to look up and to fetch

@@ -7,13 +7,13 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tinycnn.engine.arena import ALIGNMENT
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.base import Array, Shape
 
 Bytes = npt.NDArray[np.uint8]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from tinycnn.engine import caches, ops, packing
 from tinycnn.engine.kernels import instructions
 from tinycnn.engine.kernels.family import BLOCK, Family
 from tinycnn.engine.planner import Planner, emit
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.base import Array
 
 # Lavin and Gray 2016, section 4.3: G for F(4, 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.errors import GraphError
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers import LAYERS
 from tinycnn.nn.layers.base import Array, Layer, Shape, Weights
 from tinycnn.nn.limits import MAX_NODES as MAX_NODES

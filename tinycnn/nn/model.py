@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from tinycnn.errors import ModelFileError
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers.base import Array, Shape, Weights
 from tinycnn.nn.preprocessing import Preprocessing

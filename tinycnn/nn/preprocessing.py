@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from tinycnn.errors import ModelFileError
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.base import Array
 
 ColorMode = Literal["grayscale", "rgb"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from tinycnn.errors import SelfTestError
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers.base import Array, Shape, Weights
 from tinycnn.nn.preprocessing import Preprocessing

@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from tinycnn.errors import StudyError
+from tinycnn.lightclass import dataclass
 from tinycnn.studies.names import MuraName, natural_key, parse_mura, printable
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif"})

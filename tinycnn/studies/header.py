@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from tinycnn.errors import ImageError
+from tinycnn.lightclass import dataclass
 
 MAX_FILE_BYTES = 64 << 20
 MAX_PIXELS = 50_000_000  # a chest radiograph has 10 to 20 million

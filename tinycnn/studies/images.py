@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -24,6 +23,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from tinycnn.errors import ImageError
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.studies.header import MAX_FILE_BYTES, Header
 from tinycnn.studies.jpeg import SIGNATURE as JPEG_SIGNATURE

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+from tinycnn.lightclass import dataclass
 
 TruthLabel = Literal["positive", "negative"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.model import Decision, Figures
 from tinycnn.studies.names import TruthLabel
 

@@ -13,13 +13,13 @@ import functools
 import hashlib
 import os
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinycnn.engine import cache
 from tinycnn.engine.kernels.family import CURRENT, cpu_identity
 from tinycnn.errors import BackendError
+from tinycnn.lightclass import dataclass
 
 FOLDER = Path(__file__).parent
 ENTRY, SOURCES = "tinycnn_run", "tinycnn_sources"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.activations import ACTIVATIONS, activated_shape, elu, leaky_relu, softmax
 from tinycnn.nn.layers.base import Array, Layer, Shape, Weights
 

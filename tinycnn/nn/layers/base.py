@@ -10,13 +10,14 @@ import functools
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from tinycnn.errors import GraphError
+from tinycnn.lightclass import dataclass
 
 if TYPE_CHECKING:
     from tinycnn.nn.graph import Tensor

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 from typing import Literal
 
 import numpy as np
 
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.activation import Activated
 from tinycnn.nn.layers.base import Array, Pair, Shape, Weights, pair
 

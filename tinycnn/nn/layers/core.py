@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.activation import Activated
 from tinycnn.nn.layers.base import Array, Layer, Shape, Weights
 

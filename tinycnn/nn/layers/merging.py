@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import ClassVar
 
 import numpy as np
 
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.base import Array, Layer, Shape, Weights
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.base import Array, Layer, Shape, Weights
 
 Factors = npt.NDArray[np.float64]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.base import Array, Layer, Pair, Shape, Weights, pair
 from tinycnn.nn.layers.convolution import Padding, same_padding, window_length
 

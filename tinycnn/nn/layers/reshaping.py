@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.base import MAX_OPTION, Array, Layer, Pair, Shape, Weights, pair
 
 MAX_MATRIX = 1 << 22  # 2048 pixels become 2048 others
