@@ -10,11 +10,13 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Collection, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 from tinycnn import errors
+from tinycnn.engine import libraries
 from tinycnn.nn.modelfile import save
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -235,3 +237,37 @@ def test_judging_a_study_imports_nothing_heavy_and_unpickles_nothing(tmp_path):
         unwanted = {"tensorflow", "keras", "h5py", "True", "numba", "pytest", "safetensors"}
         assert loaded & unwanted == set(), backend
         assert {"numpy", "PIL", "False"} <= loaded
+
+
+PREDICT = """
+import sys
+from tinycnn import cli
+status = cli.main(["predict", sys.argv[1], "--weights", sys.argv[2], "--threads", "1"])
+print(status, *sys.modules)
+"""
+LATER = {  # what `predict` of a PNG does without, and what it would cost at every start, in ms
+    "numpy.random": 5, "numpy.ma": 3, "numpy.fft": 1, "numpy.testing": 30, "importlib.metadata": 10,
+    "email": 8, "subprocess": 2, "csv": 1, "asyncio": 30, "unittest": 10, "concurrent.futures": 5,
+    "multiprocessing": 4, "xml": 3, "PIL.JpegImagePlugin": 2, "PIL.GifImagePlugin": 1,
+    "tinycnn.studies.records": 2, "tinycnn.convert": 9, "tinycnn.benchmark": 9,
+    "tinycnn.nn.summary": 1,
+}  # fmt: skip
+
+
+def test_predict_imports_nothing_before_it_is_used(tmp_path):
+    from PIL import Image
+
+    from tests.studies.conftest import brightness_model
+
+    save(brightness_model(), tmp_path / "model.safetensors")
+    Image.new("L", (9, 12), 77).save(tmp_path / "view.png")
+    command = [sys.executable, "-c", PREDICT, tmp_path / "view.png", tmp_path / "model.safetensors"]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)  # compiles, if need be
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    status, *modules = done.stdout.splitlines()[-1].split()
+    assert status == "0"
+    allowed = {"subprocess"} if libraries.find() is None else set()  # the compiler
+    assert {name for name in modules if name in LATER} - allowed == set()
+    homes = {name.partition(".")[0].lstrip("_") for name in modules}
+    foreign = {n for n in homes if n in packages_distributions() and n != "distutils-precedence"}
+    assert foreign <= {"numpy", "PIL", "tinycnn", "distutils_hack"}

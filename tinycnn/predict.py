@@ -21,7 +21,6 @@ from tinycnn.nn.model import Decision, Model
 from tinycnn.progress import Progress
 from tinycnn.studies.finder import Folder, find_folders, find_studies
 from tinycnn.studies.names import counted, printable
-from tinycnn.studies.records import CsvReport, JsonReport
 from tinycnn.studies.reports import Report, Source, Tally, TextReport
 from tinycnn.studies.verdict import judge
 
@@ -126,10 +125,10 @@ def _at_least_one_study(root: str) -> Iterator[Folder]:
 
 
 def _report(options: argparse.Namespace) -> Callable[[IO[str], Source], Report]:
-    if options.json:
-        return JsonReport
-    if options.csv:
-        return CsvReport
+    if options.json or options.csv:
+        from tinycnn.studies.records import CsvReport, JsonReport
+
+        return JsonReport if options.json else CsvReport
     return partial(TextReport, several=_length(islice(find_studies(options.study), 2)) > 1)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
+import os
 
 import pytest
 
@@ -63,3 +65,13 @@ def test_a_compiler_that_fails_is_one_line():
     target = build.Target("no-such-triple", "no-such-cpu", "", CURRENT.name)
     with pytest.raises(BackendError, match="could not be compiled"):
         build.object_code(target)
+
+
+@pytest.mark.parametrize("package", ["numba", "llvmlite", "pytest"])
+def test_versions_are_those_of_the_metadata(package):
+    assert native._version(package) == importlib.metadata.version(package)
+
+
+def test_a_version_without_its_folder(monkeypatch):
+    monkeypatch.setattr(os, "listdir", lambda path: ["numba", "numba-1.egg-info"])
+    assert native._version("numba") == importlib.metadata.version("numba")

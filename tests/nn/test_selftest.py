@@ -15,7 +15,7 @@ from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import Sequential
 from tinycnn.nn.model import Model
 from tinycnn.nn.preprocessing import Preprocessing
-from tinycnn.nn.selftest import PROBES, SAMPLES, image_like, record, replay
+from tinycnn.nn.selftest import PROBES, SAMPLES, image_like, mersenne_twister, record, replay
 
 
 def chain() -> Model:
@@ -135,3 +135,9 @@ def test_the_input_looks_like_a_picture():
     pixels = image_like((64, 64, 1), 1, Preprocessing("grayscale"))[0, :, :, 0]
     assert pixels.std() > 20
     assert np.abs(np.diff(pixels, axis=0)).mean() < pixels.std() / 2  # neighbours are alike
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 12345, (1 << 32) - 1])
+def test_numbers_are_those_that_numpy_froze(seed):
+    numbers, frozen = mersenne_twister(seed), np.random.RandomState(seed)
+    assert [numbers() for _ in range(2000)] == list(frozen.random_sample(2000))
