@@ -250,7 +250,7 @@ LATER = {  # what `predict` of a PNG does without, and what it would cost at eve
     "email": 8, "subprocess": 2, "csv": 1, "asyncio": 30, "unittest": 10, "concurrent.futures": 5,
     "multiprocessing": 4, "xml": 3, "PIL.JpegImagePlugin": 2, "PIL.GifImagePlugin": 1,
     "tinycnn.studies.records": 2, "tinycnn.convert": 9, "tinycnn.benchmark": 9,
-    "tinycnn.nn.summary": 1,
+    "tinycnn.nn.summary": 1, "safetensors": 3, "h5py": 60, "numba": 500,
 }  # fmt: skip
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -138,6 +136,9 @@ def _output(options: argparse.Namespace) -> Iterator[IO[str]]:
         with atomic_write(options.output) as stream:
             yield stream
     elif options.json:  # half a document is worth nothing: it leaves when it is complete
+        import shutil
+        import tempfile
+
         with tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY, "w+", encoding="utf-8") as spool:
             yield spool
             spool.seek(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from types import TracebackType
@@ -50,6 +49,8 @@ class Progress:
         now = time.monotonic()
         if self.active and now >= self.due:
             self.due = now + INTERVAL
+            import shutil
+
             width = shutil.get_terminal_size().columns - 1
             self.stream.write("\r\x1b[K" + self.line(now - self.started)[:width])
             self.stream.flush()

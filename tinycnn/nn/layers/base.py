@@ -142,22 +142,22 @@ def has_type(value: Any, hint: Any) -> bool:
 
     A float is a number that float32 can hold: no NaN, no infinity.
     """
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(has_type(value, a) for a in args)
-    if origin is typing.Literal:
-        return isinstance(value, str) and value in args
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        kinds = args[:1] * len(value) if args[1:] == (...,) else args
-        return len(kinds) == len(value) and all(map(has_type, value, kinds))
     if hint is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and -MAX_FLOAT <= value <= MAX_FLOAT  # NaN is not
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+    if isinstance(hint, type):
+        return isinstance(value, hint)
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(has_type(value, a) for a in args)
+    if origin is typing.Literal:
+        return isinstance(value, str) and value in args
+    if origin is not tuple or not isinstance(value, tuple):
+        return origin is None and isinstance(value, hint)
+    kinds = args[:1] * len(value) if args[1:] == (...,) else args
+    return len(kinds) == len(value) and all(map(has_type, value, kinds))
 
 
 @functools.cache  # 0.1 ms for each of 150 layers adds up at every start
