@@ -100,7 +100,8 @@ assert cli.main(["predict", sys.argv[1], "--output", sys.argv[2]]) == 0
 print(*sys.modules)
 """
 # Each costs milliseconds here, and tens of them on a Pi.
-UNWANTED = {"numba", "llvmlite", "h5py", "importlib.metadata", "email", "ssl",
+UNWANTED = {"numba", "llvmlite", "h5py", "importlib.metadata", "email", "ssl", "safetensors",
+            "numpy.random", "subprocess", "PIL.JpegImagePlugin",
             "unittest", "asyncio", "tinycnn.engine.build", "tinycnn.convert",
             "tinycnn.benchmarks"}  # fmt: skip
 
