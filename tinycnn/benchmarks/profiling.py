@@ -15,7 +15,7 @@ from tinycnn.benchmarks.networks import random_images
 from tinycnn.engine import native, ops
 from tinycnn.engine.arena import aligned
 from tinycnn.engine.kernels import instructions
-from tinycnn.engine.kernels.instructions import ATTACHED, CLOCK, PIECES, encode
+from tinycnn.engine.kernels.instructions import CLOCK, encode
 from tinycnn.engine.lower import lower_graph
 from tinycnn.engine.ops import Net, Op
 from tinycnn.engine.plan import plan
@@ -75,7 +75,7 @@ def profile(model: Model, threads: int = 1, runs: int = 50) -> Profile:
     with np.errstate(all="ignore"):
         net = rewrite(lower_graph(model.graph, model.weights))
     program, images = plan(net, threads), random_images(model.input_shape, 1)
-    places = [i for i, row in enumerate(program.table) if row[PIECES] != ATTACHED]
+    places = program.steps
     rows = _rows(program, places, net, _times(program, places, threads, images, runs))
     (inside,) = _times(program, [0], threads, images, runs)
     session = Session(model, None, threads)

@@ -57,7 +57,7 @@ def _start(path: str, threads: int, began: int) -> None:
     _answer(
         stages=_differences(began, stamps), compiled=_files(cache.directory()) != kept,
         arena_bytes=program.arena_bytes, constants_bytes=int(program.weights.size),
-        instructions=len(program.table),
+        instructions=len(program.steps),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinycnn.engine.arena import ALIGNMENT
+from tinycnn.engine.kernels.instructions import ATTACHED, PIECES
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.base import Array, Shape
 
@@ -38,6 +39,11 @@ class Program:
     output_offset: int
     output_shape: Shape
     sources: tuple[str, ...]
+
+    @property
+    def steps(self) -> list[int]:
+        """The rows that are instructions of their own, not attached to the one before."""
+        return [i for i, row in enumerate(self.table) if row[PIECES] != ATTACHED]
 
 
 class Execution:
