@@ -31,21 +31,39 @@ def _emit_tile(builder: Any, family: Family, columns: int, stride: int, args: An
     *lines, weights, bias, y, low, high = args
     v = Vectors(builder, family.vector)
     lanes = range(0, family.across * family.vector, family.vector)
-    biases = [v.load(bias, lane) for lane in lanes]
-    sums = [list(biases) for _ in range(columns)]
+    sums = _biases(v, family, columns, bias, lanes)
     for ky, line in enumerate(lines):
         taps = [[v.load(weights, (3 * ky + kx) * BLOCK + n) for n in lanes] for kx in range(3)]
-        for column in range((columns - 1) * stride + 3):
+        for column in _order((columns - 1) * stride + 3, stride):
             users = [(c, column - c * stride) for c in range(columns)]
             users = [(c, kx) for c, kx in users if 0 <= kx < 3]
             if users:
                 values = [v.load(line, column * BLOCK + lane) for lane in lanes]
                 for c, kx in users:
                     sums[c] = list(map(v.multiply_add, values, taps[kx], sums[c]))
+    if family.lanes:  # else stores would go first, and all loads before them, into the stack
+        sums = v.together(sums)
     lows, highs = v.splat(low), v.splat(high)
     for c, values in enumerate(sums):
         for value, lane in zip(values, lanes, strict=True):
             v.store(v.clip(value, lows, highs), y, c * BLOCK + lane)
+    if family.lanes:  # else the last two vectors are stored one by one, which costs twice as much
+        v.end()
+
+
+def _biases(v: Vectors, family: Family, columns: int, bias: Any, lanes: range) -> list[list[Any]]:
+    """What the sums begin with. On Arm a copy takes a pipe of the multiply-adds: load each."""
+    sums = []
+    for _ in range(columns):
+        if family.lanes:
+            bias = v.unknown(bias)
+        sums.append([v.load(bias, lane) for lane in lanes])
+    return sums
+
+
+def _order(width: int, stride: int) -> list[int]:
+    """Input columns; for stride 2 the even ones first: neighbours add to the same sum."""
+    return [c for first in range(stride) for c in range(first, width, stride)]
 
 
 def make_tile(family: Family, stride: int) -> Any:

@@ -45,7 +45,7 @@ FAMILIES = {
     for f in (
         Family("avx512", 16, rows=10, vectors=2, depthwise=14, prefetch=True),
         Family("avx2", 8, rows=6, vectors=2, depthwise=4, prefetch=True),
-        Family("neon", 4, rows=5, vectors=4, depthwise=4, lanes=True, across=2),
+        Family("neon", 4, rows=5, vectors=4, depthwise=7, lanes=True, across=2),
         Family("generic", 4, rows=5, vectors=2, depthwise=4),
     )
 }

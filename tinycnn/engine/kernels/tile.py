@@ -34,6 +34,27 @@ class Vectors:
         """Pointer ``offset`` floats further; an int or a value of the machine."""
         return self.builder.gep(pointer, [number(offset) if isinstance(offset, int) else offset])
 
+    def unknown(self, pointer: Any) -> Any:
+        """The same pointer, but the compiler cannot tell: what was loaded is loaded again."""
+        kind = ir.FunctionType(pointer.type, [pointer.type])
+        return self.builder.asm(kind, "", "=r,0", [pointer], False)
+
+    def together(self, rows: list[list[Any]]) -> list[list[Any]]:
+        """The same values, but the compiler needs all of them before it goes on with one."""
+        values = [value for row in rows for value in row]
+        types = [self.type] * len(values)
+        kind = ir.FunctionType(ir.LiteralStructType(types), types)
+        places = range(len(values))
+        # "x": a vector register, for Arm's compiler and for x86's
+        constraints = ",".join([*("=x" for _ in places), *map(str, places)])
+        every = self.builder.asm(kind, "", constraints, values, False)
+        taken = iter(self.builder.extract_value(every, i) for i in places)
+        return [[next(taken) for _ in row] for row in rows]
+
+    def end(self) -> None:
+        """Close a case of `choose` that shall not share its last instructions with others."""
+        self.builder.asm(ir.FunctionType(ir.VoidType(), []), "", "", [], True)
+
     def load(self, pointer: Any, offset: Any = 0, length: int | None = None) -> Any:
         """Read a vector; float alignment is enough."""
         kind = self.type if length is None else ir.VectorType(F32, length)
