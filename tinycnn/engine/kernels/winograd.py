@@ -8,6 +8,7 @@ of some 1e-6 of the largest output.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from numba import types
@@ -29,11 +30,12 @@ from tinycnn.engine.kernels.instructions import WINOGRAD_OUTPUT as WO
 from tinycnn.engine.kernels.tile import F32, Vectors, number
 
 TILE, OUTPUT = 6, 4
-POSITIONS = TILE * TILE
+# A transform in parts: a function of six vectors, and which values it gives.
+Groups = list[tuple[Callable[[list[Any]], list[Any]], tuple[int, ...]]]
 
 
 class _Transforms:
-    """The two one-dimensional transforms, on vectors in registers."""
+    """The one-dimensional transforms, on vectors in registers, in groups of one or two values."""
 
     def __init__(self, builder: Any, v: Vectors) -> None:
         self.builder, self.v = builder, v
@@ -42,34 +44,70 @@ class _Transforms:
         """factor * a + b."""
         return self.v.multiply_add(self.v.splat(F32(factor)), a, b)
 
-    def of_input(self, d: list[Any]) -> list[Any]:
-        """B^T d: 6 values to 6."""
-        add, subtract = self.builder.fadd, self.builder.fsub
+    def input_first(self, d: list[Any]) -> list[Any]:
+        """Value 0 of B^T d; of ``d[1:]``, value 5."""
+        return [self.scaled(4, d[0], self.scaled(-5, d[2], d[4]))]
+
+    def input_near(self, d: list[Any]) -> list[Any]:
+        """Values 1 and 2, of the points 1 and -1."""
         even, odd = self.scaled(-4, d[2], d[4]), self.scaled(-4, d[1], d[3])
-        outer, inner = subtract(d[4], d[2]), subtract(d[3], d[1])
-        inner = add(inner, inner)
-        first = self.scaled(4, d[0], self.scaled(-5, d[2], d[4]))
-        last = self.scaled(4, d[1], self.scaled(-5, d[3], d[5]))
-        pairs = [add(even, odd), subtract(even, odd), add(outer, inner), subtract(outer, inner)]
-        return [first, *pairs, last]
+        return [self.builder.fadd(even, odd), self.builder.fsub(even, odd)]
 
-    def of_output(self, m: list[Any]) -> list[Any]:
-        """A^T m: 6 values to 4."""
-        add, subtract = self.builder.fadd, self.builder.fsub
-        near, far = add(m[1], m[2]), add(m[3], m[4])
-        near_odd, far_odd = subtract(m[1], m[2]), subtract(m[3], m[4])
+    def input_far(self, d: list[Any]) -> list[Any]:
+        """Values 3 and 4, of the points 2 and -2."""
+        even, odd = self.builder.fsub(d[4], d[2]), self.builder.fsub(d[3], d[1])
+        return [self.scaled(2, odd, even), self.scaled(-2, odd, even)]
+
+    def input_last(self, d: list[Any]) -> list[Any]:
+        """Value 5."""
+        return self.input_first(d[1:])
+
+    def output_even(self, m: list[Any]) -> list[Any]:
+        """Values 0 and 2 of A^T m."""
+        near, far = self.builder.fadd(m[1], m[2]), self.builder.fadd(m[3], m[4])
+        first = self.builder.fadd(self.builder.fadd(m[0], near), far)
+        return [first, self.scaled(4, far, near)]
+
+    def output_odd(self, m: list[Any]) -> list[Any]:
+        """Values 1 and 3."""
+        near, far = self.builder.fsub(m[1], m[2]), self.builder.fsub(m[3], m[4])
+        return [self.scaled(2, far, near), self.scaled(8, far, self.builder.fadd(near, m[5]))]
+
+    def input_groups(self) -> Groups:
+        """B^T d, 6 values to 6: each group and which values it gives."""
         return [
-            add(add(m[0], near), far),
-            self.scaled(2, far_odd, near_odd),
-            self.scaled(4, far, near),
-            self.scaled(8, far_odd, add(near_odd, m[5])),
-        ]
+            (self.input_near, (1, 2)), (self.input_far, (3, 4)),
+            (self.input_first, (0,)), (self.input_last, (5,)),
+        ]  # fmt: skip
 
-    @staticmethod
-    def both(rows: list[list[Any]], transform: Any) -> list[list[Any]]:
-        """Apply a transform to the columns, then to the rows of what comes out."""
-        columns = [transform(list(column)) for column in zip(*rows, strict=True)]
-        return [transform(list(row)) for row in zip(*columns, strict=True)]
+    def output_groups(self) -> Groups:
+        """A^T m, 6 values to 4."""
+        return [(self.output_even, (0, 2)), (self.output_odd, (1, 3))]
+
+
+def _both(groups: Groups, load: Callable[[int, int], Any], store: Callable[..., None]) -> None:
+    """Transform the columns, then the rows; ``load(i, j)``, ``store(i, j, value)``.
+
+    One group of rows after the other: 12 of 36 values are alive at a time, where 36 would not fit
+    NEON's 32 registers. What two groups need is loaded twice.
+    """
+    for down, rows in groups:
+        columns = [down([load(i, j) for i in range(TILE)]) for j in range(TILE)]
+        for i, line in zip(rows, zip(*columns, strict=True), strict=True):
+            for along, places in groups:
+                for j, value in zip(places, along(list(line)), strict=True):
+                    store(i, j, value)
+
+
+def _places(v: Vectors, start: Any, distance: Any) -> Callable[[int, int], Any]:
+    """Where the 6x6 values lie, ``distance`` apart: six pointers and five distances.
+
+    Without `unknown` the compiler would keep 36 pointers from tile to tile, on the stack.
+    """
+    multiple = [v.builder.mul(distance, number(j)) for j in range(TILE)]
+    step = v.builder.mul(distance, number(TILE))
+    lines = [v.unknown(v.at(start, v.builder.mul(step, number(i)))) for i in range(TILE)]
+    return lambda i, j: v.at(lines[i], multiple[j])
 
 
 @intrinsic
@@ -80,10 +118,12 @@ def _input_tile(typing, x, row, y, distance):
         x, row, y, distance = args
         v = Vectors(builder, CURRENT.vector)
         lines = [v.at(x, builder.mul(row, number(i))) for i in range(TILE)]
-        pixels = [[v.load(line, c * BLOCK) for c in range(TILE)] for line in lines]
-        values = _Transforms.both(pixels, _Transforms(builder, v).of_input)
-        for position, value in enumerate(value for row in values for value in row):
-            v.store(value, y, builder.mul(distance, number(position)))
+        place = _places(v, y, distance)
+        _both(
+            _Transforms(builder, v).input_groups(),
+            lambda i, j: v.load(lines[i], j * BLOCK),
+            lambda i, j, value: v.store(value, place(i, j)),
+        )
         return context.get_dummy_value()
 
     return types.void(FLOATS, types.int64, FLOATS, types.int64), codegen
@@ -96,14 +136,19 @@ def _output_tile(typing, x, distance, bias, y, row, low, high):
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         x, distance, bias, y, row, low, high = args
         v = Vectors(builder, CURRENT.vector)
-        places = [builder.mul(distance, number(i)) for i in range(POSITIONS)]
-        values = [[v.load(x, places[TILE * i + j]) for j in range(TILE)] for i in range(TILE)]
-        pixels = _Transforms.both(values, _Transforms(builder, v).of_output)
         add, lows, highs = v.load(bias), v.splat(low), v.splat(high)
-        for i, line in enumerate(pixels):
-            target = v.at(y, builder.mul(row, number(i)))
-            for j, value in enumerate(line):
-                v.store(v.clip(builder.fadd(value, add), lows, highs), target, j * BLOCK)
+        place = _places(v, x, distance)
+        targets = [v.at(y, builder.mul(row, number(i))) for i in range(OUTPUT)]
+
+        def load(i: int, j: int) -> Any:
+            value = v.load(place(i, j))
+            # The transform adds the value of the points (1, 1) to every pixel.
+            return builder.fadd(value, add) if i == j == 1 else value
+
+        def store(i: int, j: int, value: Any) -> None:
+            v.store(v.clip(value, lows, highs), targets[i], j * BLOCK)
+
+        _both(_Transforms(builder, v).output_groups(), load, store)
         return context.get_dummy_value()
 
     long, real = types.int64, types.float32
