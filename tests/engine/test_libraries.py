@@ -13,6 +13,7 @@ import pytest
 
 from tests.engine.cases import CASES, network
 from tests.nn.models import small
+from tests.pi import cycles
 from tinycnn.engine import build, libraries, native
 from tinycnn.engine.kernels import family
 from tinycnn.engine.libraries import CPUS, V3, V4
@@ -235,17 +236,28 @@ def test_two_builds_are_equal_to_the_byte(code):
     assert build.library(HOST.name) == code
 
 
-@pytest.mark.skipif(
-    not shutil.which(f"{CPUS[FOREIGN].machine}-linux-gnu-ld"), reason="no linker for the other kind"
-)
-def test_a_library_for_another_machine(folder):
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory):
+    if not shutil.which(f"{CPUS[FOREIGN].machine}-linux-gnu-ld"):
+        pytest.skip("no linker for the other kind")
+    path = tmp_path_factory.mktemp("foreign") / "foreign.so"
+    path.write_bytes(build.library(FOREIGN))
+    return path
+
+
+def test_a_library_for_another_machine(foreign):
     """It is compiled here, and loading it is one line."""
-    code = build.library(FOREIGN)
-    path = folder / "foreign.so"
-    path.write_bytes(code)
-    assert undefined(path) <= SYSTEM
+    assert undefined(foreign) <= SYSTEM
     with pytest.raises(BackendError, match="cannot be loaded"):
-        libraries.load(path)
+        libraries.load(foreign)
+
+
+@pytest.mark.skipif(CPUS[FOREIGN].machine != "aarch64", reason="reads the code of an Arm library")
+def test_arm_tiles_hold_their_values_in_registers(foreign):
+    """Products, depthwise and Winograd's transforms: found, and no vector goes to the stack."""
+    spills = {code.kernel: code.spills for code in cycles.pieces(foreign)}
+    assert len(spills) == 5
+    assert not any(spills.values()), spills
 
 
 def test_no_compiler(monkeypatch):

@@ -5,9 +5,10 @@
 FOLDER holds cortex-a72.so and cortex-a76.so (default: they are compiled first). Needs
 aarch64-linux-gnu-objdump and llvm-mca: on Debian binutils-aarch64-linux-gnu and llvm-19.
 
-Two shapes of code are looked for: innermost loops that multiply by a lane, which are matrix
-products (1x1 and k x k convolutions, and Winograd's), and runs without a jump that hold a whole
-depthwise tile. In this model all data come from the first-level cache.
+Three shapes of code are looked for: innermost loops that multiply by a lane, which are matrix
+products (1x1 and k x k convolutions, and Winograd's); runs that hold a whole depthwise tile, to
+the end of its turn; innermost loops that transform a tile of Winograd's. In this model all data
+come from the first-level cache.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinycnn.engine.build import library
@@ -30,6 +31,8 @@ LEAST_LLVM = 16  # older ones have no schedule for the Neoverse N1
 # Library: the core whose schedule LLVM has, and the least cycles for a multiply-add of 4 floats.
 # LLVM gives cortex-a76 the schedule of the A57; neoverse-n1 is the A76 made for servers.
 CORES = {"cortex-a72": ("cortex-a72", 1.0), "cortex-a76": ("neoverse-n1", 0.5)}
+# Winograd's, of a tile and four channels: (multiply-adds, additions).
+TRANSFORMS = {"Winograd, transform": (96, 48), "Winograd, back": (30, 72)}
 JUMP = re.compile(r"(b|br|b\.\w+|cbn?z|tbn?z|ret|bl|blr)\b")
 LOADED = {"q": 16, "d": 8, "s": 4}
 
@@ -49,6 +52,11 @@ class Code:
     def fused(self) -> int:
         """Vector multiply-adds."""
         return self.count(r"fml[as]\s")
+
+    @property
+    def added(self) -> int:
+        """Vector additions and subtractions."""
+        return self.count(r"f(add|sub)\sv")
 
     @property
     def spills(self) -> int:
@@ -88,14 +96,22 @@ def innermost_loops(code: list[tuple[int, str]]) -> Iterator[tuple[str, ...]]:
 
 
 def straight_runs(code: list[tuple[int, str]]) -> Iterator[tuple[str, ...]]:
-    """Instructions between two jumps."""
-    run: list[str] = []
-    for _, text in code:
-        if JUMP.match(text):
-            yield tuple(run)
-            run = []
-        else:
-            run.append(text)
+    """Instructions from behind one jump to the next; a jump without condition is followed."""
+    places = {address: i for i, (address, _) in enumerate(code)}
+    starts = [0, *(i + 1 for i, (_, text) in enumerate(code) if JUMP.match(text))]
+    for start in starts:
+        run, i, seen = [], start, set()
+        while i < len(code) and i not in seen:
+            seen.add(i)
+            text = code[i][1]
+            if jump := re.match(r"b ([0-9a-f]+)$", text):
+                i = places.get(int(jump[1], 16), len(code))
+            elif JUMP.match(text):
+                break
+            else:
+                run.append(text)
+                i += 1
+        yield tuple(run)
 
 
 def pieces(path: Path) -> Iterator[Code]:
@@ -103,16 +119,20 @@ def pieces(path: Path) -> Iterator[Code]:
     code = disassemble(path)
     lane = r"fmla .*\.s\[\d\]"
     products = NEON.rows * NEON.vectors * 4  # four channels in a turn
-    loops = [Code(f"matrix product {NEON.rows}x{NEON.panel}", b) for b in innermost_loops(code)]
-    yield next(loop for loop in loops if loop.count(lane) == loop.fused == products)
+    loops = [Code("", body) for body in innermost_loops(code)]
+    found = [loop for loop in loops if loop.count(lane) == loop.fused == products]
+    yield replace(found[0], kernel=f"matrix product {NEON.rows}x{NEON.panel}")
     runs = [Code("", run) for run in straight_runs(code)]
     for stride in (1, 2):
-        vectors = 3 * ((NEON.depthwise - 1) * stride + 3) + 9 + 1  # picture, weights, bias
-        wanted = (9 * NEON.depthwise * NEON.across, 16 * vectors * NEON.across, 0)
+        columns, across = NEON.depthwise, NEON.across
+        vectors = 3 * ((columns - 1) * stride + 3) + 9 + columns  # picture, weights, biases
+        wanted = (9 * columns * across, 16 * vectors * across, 0)
         found = [r for r in runs if (r.fused, r.loaded, r.count(lane)) == wanted]
-        title = f"depthwise 3x3, {NEON.depthwise}x{NEON.across * NEON.vector}, stride {stride}"
-        # A transform of Winograd's may have the same counts; it is far longer.
-        yield Code(title, min((r.lines for r in found), key=len))
+        title = f"depthwise 3x3, {columns}x{across * NEON.vector}, stride {stride}"
+        yield replace(min(found, key=lambda run: len(run.lines)), kernel=title)
+    for title, work in TRANSFORMS.items():
+        found = [loop for loop in loops if (loop.fused, loop.added) == work]
+        yield replace(found[0], kernel=title)
 
 
 def analyser() -> str:
@@ -139,9 +159,10 @@ def table(folder: Path) -> Iterator[str]:
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
     for name, (core, limit) in CORES.items():
         for code in pieces(folder / f"{name}.so"):
-            each = cycles(code, core) / code.fused
+            work = code.fused + code.added
+            each = cycles(code, core) / work
             cells = (code.kernel, name, f"{each:.2f}", f"{limit:.2f}", f"{limit / each:.0%}",
-                     f"{code.loaded / code.fused:.1f}", str(code.spills))  # fmt: skip
+                     f"{code.loaded / work:.1f}", str(code.spills))  # fmt: skip
             yield f"| {' | '.join(cells)} |"
 
 
