@@ -20,8 +20,6 @@ from tinycnn.nn.selftest import record, replay
 from . import keras, options
 from .proof import prove
 
-DEFAULT_INPUT = (224, 224, 1)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
@@ -98,7 +96,7 @@ def _output(chosen: argparse.Namespace) -> Path:
 def _architecture(chosen: argparse.Namespace) -> Graph | None:
     if chosen.architecture is None:
         return None
-    return build(chosen.architecture, chosen.input or DEFAULT_INPUT, chosen.classes, chosen.alpha)
+    return build(chosen.architecture, chosen.input, chosen.classes, chosen.alpha)
 
 
 def _given_input(chosen: argparse.Namespace) -> tuple[int, ...] | None:

@@ -17,10 +17,14 @@ from tinycnn.nn.layers.base import Shape
 from tinycnn.nn.model import Decision, Figures, Provenance, Rule
 from tinycnn.nn.preprocessing import ColorMode, Interpolation, Preprocessing, Standardization
 
-EPILOG = """\
+EPILOG = f"""\
 examples:
   tinycnn convert model.keras --labels normal,abnormal --positive abnormal --scale 1/255
   tinycnn convert weights.h5 --architecture mobilenet_v2 --input 224x224x1 --classes 2
+  tinycnn convert weights.h5 --architecture mobilenet:alpha=0.5,head=conv --classes 3
+  tinycnn convert weights.h5 --architecture cnn5:dense=128-64-32,dropout=0.5
+
+architectures: {", ".join(ARCHITECTURES)}
 
 Nothing in the file is executed. The preprocessing must be the one of the training: what is not
 said here is printed as assumed. exit status: 0 converted; 2 not; 130 interrupted"""
@@ -44,12 +48,12 @@ def parser() -> cli.Parser:
 
 
 def _network(group: Any) -> None:
-    group.add_argument("--architecture", choices=sorted(ARCHITECTURES))
+    group.add_argument("--architecture", metavar="NAME[:OPTION=VALUE,...]")
     group.add_argument("--alpha", type=_number, default=1.0, help="width factor")
     group.add_argument(
         "--input", type=_shape, metavar="HxWxC", help="also for files that leave the size open"
     )
-    group.add_argument("--classes", type=int, default=2)
+    group.add_argument("--classes", type=int, help="default: the architecture's own, 2 or 1")
 
 
 def _preprocessing(group: Any) -> None:

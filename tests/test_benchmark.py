@@ -74,12 +74,12 @@ def test_a_model_file(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["vgg"], "no network 'vgg'; there are mobilenet_v2"),
+        (["vgg"], "no architecture 'vgg'; there are mobilenet_v2"),
         (["--weights", "cnn5-phantoms", "cnn5"], "--weights says what the network is"),
         (["--weights", "cnn5-phantoms", "--classes", "3"], "--weights says what the network is"),
         (["--input", "224x224"], "must look like 224x224x3"),
         (["--threads", "0"], "must be 1 or more"),
-        (["resnet50", "--alpha", "0.5"], "alpha must be 1"),
+        (["resnet50", "--alpha", "0.5"], "resnet50 has no option 'alpha'"),
     ],
 )
 def test_wrong_use_is_one_line(capsys, arguments, message):

@@ -21,7 +21,7 @@ from tinycnn.benchmarks.report import Measured
 from tinycnn.benchmarks.start import measure_compilation, measure_start
 from tinycnn.errors import UsageError
 from tinycnn.nn import modelfile
-from tinycnn.nn.architectures import ARCHITECTURES
+from tinycnn.nn.architectures import ARCHITECTURES, find
 from tinycnn.nn.model import Model
 
 BATCH, ROUNDS = 8, 30
@@ -101,10 +101,7 @@ def _models(options: argparse.Namespace) -> Iterator[tuple[str, Model]]:
         model = modelfile.parse(modelfile.read(file), file)
         return iter([(f"{model.name} {'x'.join(map(str, model.input_shape))}", model)])
     for name in options.network:
-        if name not in ARCHITECTURES:
-            raise UsageError(
-                f"no network {name!r}; there are {', '.join(ARCHITECTURES)}"
-            )  # fmt: skip
+        find(name)
     chosen: Sequence[Network] = [networks.usual(name) for name in options.network]
     chosen = [replace(n, **changes) for n in chosen or networks.DEFAULT]
     return ((network.title, networks.random_model(network)) for network in chosen)

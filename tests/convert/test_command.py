@@ -5,12 +5,20 @@ import os
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 from tinycnn.convert import __main__ as command
 from tinycnn.convert import options, proof
 
-from tests.convert.keras_files import small_config, small_layers, write_h5, write_keras
+from tests.convert.keras_files import (
+    fill_weights,
+    small_config,
+    small_layers,
+    write_h5,
+    write_keras,
+)
+from tests.nn.models import weights_for
 from tinycnn.errors import ConversionError, UsageError
 from tinycnn.nn import modelfile
 from tinycnn.nn.architectures import build
@@ -101,6 +109,20 @@ def test_keras_archive_gets_its_name(tmp_path, capsys):
     assert (tmp_path / "new.safetensors").is_file()
 
 
+def test_weights_alone_of_an_architecture_with_options(tmp_path, capsys):
+    spec = "cnn1:dense=8-4,dropout=0"
+    weights, arrays = weights_for(build(spec)), {}
+    for name, value in weights.items():
+        layer, _, kind = name.partition("/")
+        arrays.setdefault(layer, {})[f"{kind}:0"] = value
+    with h5py.File(tmp_path / "w.h5", "w") as old:
+        fill_weights(old, arrays)
+    status, out, _ = run(capsys, tmp_path / "w.h5", "--architecture", spec)
+    assert status == 0
+    assert "input 32x32x1, 1 score" in out
+    assert modelfile.load(tmp_path / "w.safetensors").graph == build(spec)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -120,7 +142,8 @@ def test_keras_archive_gets_its_name(tmp_path, capsys):
         (["--input", "8x8"], "is no HEIGHTxWIDTHxCHANNELS"),
         (["--input", "9x9x1"], "leave --input away"),
         (["--architecture", "mobilenet"], "leave --architecture away"),
-        (["--architecture", "vgg"], "invalid choice: 'vgg'"),
+        (["--architecture", "vgg16:alpha=0.5"], "vgg16 has no option 'alpha'; it has none"),
+        (["--architecture", "vgg"], "no architecture 'vgg'; there are mobilenet_v2"),
         (["--standardization", "featurewise"], "mean needs 1 values"),
         (["--accuracy", "none.json"], "cannot read none.json"),
         (["-o", "nowhere/x.safetensors"], "there is no folder nowhere"),

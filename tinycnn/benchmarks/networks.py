@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.nn.architectures import build
+from tinycnn.nn.architectures import KERAS, build, own_size
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers import Add
 from tinycnn.nn.layers.base import Array, Shape
@@ -18,7 +18,7 @@ from tinycnn.nn.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class Network:
-    """What to build: ``name`` of an architecture, or the path or name of a model file."""
+    """What to build: ``name`` of an architecture, options and all (`architectures.build`)."""
 
     name: str
     input_shape: Shape = (224, 224, 3)
@@ -44,8 +44,9 @@ DEFAULT = (
 
 
 def usual(name: str) -> Network:
-    """Give a network the input and classes it is usually measured with."""
-    return Network(name, SMALL, 1) if name.startswith("cnn") else Network(name)
+    """Give a network the input and classes it is usually measured with: ImageNet's, or its own."""
+    base = name.partition(":")[0]
+    return Network(name) if base in KERAS else Network(name, *own_size(base))
 
 
 def random_model(network: Network, seed: int = 1) -> Model:

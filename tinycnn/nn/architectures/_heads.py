@@ -9,8 +9,10 @@ from tinycnn.nn.layers import (
     BatchNormalization,
     Conv2D,
     Dense,
+    Dropout,
     GlobalAveragePooling2D,
     MaxPooling2D,
+    Reshape,
     ZeroPadding2D,
 )
 
@@ -26,6 +28,30 @@ def pooled_head(x: Tensor, classes: int, pooling: str = "global_average_pooling2
     return Dense(classes, activation=score_activation(classes), name="predictions")(x)
 
 
+def conv_head(x: Tensor, classes: int) -> Tensor:
+    """Keras 2's end of MobileNet, a 1x1 convolution of one pixel: (H, W, C) -> (classes,).
+
+    Named and ordered as in keras-applications 1.0.8. Before it the softmax came before the last
+    Reshape, and Keras 3 pools with keepdims: the scores are the same.
+    """
+    x = GlobalAveragePooling2D()(x)
+    x = Reshape((1, 1, *x.shape), name="reshape_1")(x)
+    x = Dropout(0.001, name="dropout")(x)
+    x = Conv2D(classes, 1, padding="same", name="conv_preds")(x)
+    x = Reshape((classes,), name="reshape_2")(x)
+    activation = score_activation(classes)
+    return Activation(activation, name=f"act_{activation}")(x)
+
+
+def mobile_head(x: Tensor, classes: int, head: str) -> Tensor:
+    """End a MobileNet in the ``head`` "pooling" or "conv": (H, W, C) -> (classes,)."""
+    if head == "pooling":
+        return pooled_head(x, classes)
+    if head == "conv":
+        return conv_head(x, classes)
+    raise UsageError(f"head must be pooling or conv, not {head!r}")
+
+
 def imagenet_stem(
     x: Tensor, names: tuple[str, str, str], *, use_bias: bool, epsilon: float
 ) -> Tensor:
@@ -39,9 +65,3 @@ def imagenet_stem(
     x = Activation("relu", name="conv1_relu")(x)
     x = ZeroPadding2D(1, name=names[1])(x)
     return MaxPooling2D(3, 2, name=names[2])(x)
-
-
-def one_width(alpha: float) -> None:
-    """Refuse a width factor for a network that has none."""
-    if alpha != 1.0:
-        raise UsageError(f"this network has one width only: alpha must be 1, not {alpha}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinycnn.nn.architectures._heads import imagenet_stem, one_width, pooled_head
+from tinycnn.nn.architectures._heads import imagenet_stem, pooled_head
 from tinycnn.nn.graph import Graph, Input, Tensor, from_tensors
 from tinycnn.nn.layers import Activation, AveragePooling2D, BatchNormalization, Concatenate, Conv2D
 from tinycnn.nn.layers.base import Shape
@@ -11,24 +11,23 @@ GROWTH = 32  # channels that each block adds
 EPSILON = 1.001e-5
 
 
-def densenet121(input_shape: Shape = (224, 224, 3), classes: int = 2, alpha: float = 1.0) -> Graph:
+def densenet121(input_shape: Shape = (224, 224, 3), classes: int = 2) -> Graph:
     """DenseNet-121; 8,062,504 parameters at 224x224x3 and 1000 classes."""
-    return _densenet((6, 12, 24, 16), input_shape, classes, alpha)
+    return _densenet((6, 12, 24, 16), input_shape, classes)
 
 
-def densenet169(input_shape: Shape = (224, 224, 3), classes: int = 2, alpha: float = 1.0) -> Graph:
+def densenet169(input_shape: Shape = (224, 224, 3), classes: int = 2) -> Graph:
     """DenseNet-169; 14,307,880 parameters at 224x224x3 and 1000 classes."""
-    return _densenet((6, 12, 32, 32), input_shape, classes, alpha)
+    return _densenet((6, 12, 32, 32), input_shape, classes)
 
 
-def densenet201(input_shape: Shape = (224, 224, 3), classes: int = 2, alpha: float = 1.0) -> Graph:
+def densenet201(input_shape: Shape = (224, 224, 3), classes: int = 2) -> Graph:
     """DenseNet-201; 20,242,984 parameters at 224x224x3 and 1000 classes."""
-    return _densenet((6, 12, 48, 32), input_shape, classes, alpha)
+    return _densenet((6, 12, 48, 32), input_shape, classes)
 
 
-def _densenet(blocks: tuple[int, ...], input_shape: Shape, classes: int, alpha: float) -> Graph:
+def _densenet(blocks: tuple[int, ...], input_shape: Shape, classes: int) -> Graph:
     """Four groups of dense blocks; between two of them, half the channels and a smaller picture."""
-    one_width(alpha)
     inputs = Input(input_shape)
     x = imagenet_stem(inputs, ("", "", "pool1"), use_bias=False, epsilon=EPSILON)
     for group, count in enumerate(blocks, start=2):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinycnn.nn.architectures._heads import pooled_head
+from tinycnn.nn.architectures._heads import mobile_head
 from tinycnn.nn.graph import Graph, Input, Tensor, from_tensors
 from tinycnn.nn.layers import BatchNormalization, Conv2D, DepthwiseConv2D, ReLU, ZeroPadding2D
 from tinycnn.nn.layers.base import Shape
@@ -14,10 +14,17 @@ BLOCKS = (
 )  # fmt: skip
 
 
-def mobilenet(input_shape: Shape = (224, 224, 1), classes: int = 2, alpha: float = 1.0) -> Graph:
-    """MobileNet of width ``alpha``, then global average pooling and one dense layer.
+def mobilenet(
+    input_shape: Shape = (224, 224, 1),
+    classes: int = 2,
+    *,
+    alpha: float = 1.0,
+    head: str = "pooling",
+) -> Graph:
+    """MobileNet of width ``alpha``.
 
-    3,230,338 parameters at 224x224x1, 2 classes and alpha 1.
+    ``head``: "pooling", global average pooling and one dense layer, or "conv", Keras's own with a
+    1x1 convolution. 3,230,338 parameters at 224x224x1, 2 classes and alpha 1, with either.
     """
     inputs = Input(input_shape)
     x = Conv2D(int(32 * alpha), 3, 2, padding="same", use_bias=False, name="conv1")(inputs)
@@ -25,7 +32,7 @@ def mobilenet(input_shape: Shape = (224, 224, 1), classes: int = 2, alpha: float
     x = ReLU(6.0, name="conv1_relu")(x)
     for number, (channels, stride) in enumerate(BLOCKS, start=1):
         x = _block(x, int(channels * alpha), stride, number)
-    return from_tensors(inputs, pooled_head(x, classes))
+    return from_tensors(inputs, mobile_head(x, classes, head))
 
 
 def _block(x: Tensor, channels: int, stride: int, number: int) -> Tensor:

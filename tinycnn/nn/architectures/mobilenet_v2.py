@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinycnn.nn.architectures._heads import pooled_head
+from tinycnn.nn.architectures._heads import mobile_head
 from tinycnn.nn.graph import Graph, Input, Tensor, from_tensors
 from tinycnn.nn.layers import (
     Add,
@@ -26,10 +26,17 @@ BLOCKS = (
 )  # fmt: skip
 
 
-def mobilenet_v2(input_shape: Shape = (224, 224, 1), classes: int = 2, alpha: float = 1.0) -> Graph:
-    """MobileNetV2 of width ``alpha``, then global average pooling and one dense layer.
+def mobilenet_v2(
+    input_shape: Shape = (224, 224, 1),
+    classes: int = 2,
+    *,
+    alpha: float = 1.0,
+    head: str = "pooling",
+) -> Graph:
+    """MobileNetV2 of width ``alpha``.
 
-    2,259,970 parameters at 224x224x1, 2 classes and alpha 1.
+    ``head``: "pooling", global average pooling and one dense layer, or "conv", MobileNet's with a
+    1x1 convolution. 2,259,970 parameters at 224x224x1, 2 classes and alpha 1, with either.
     """
     inputs = Input(input_shape)
     x = Conv2D(
@@ -39,17 +46,21 @@ def mobilenet_v2(input_shape: Shape = (224, 224, 1), classes: int = 2, alpha: fl
     x = ReLU(6.0, name="Conv1_relu")(x)
     for number, (expansion, channels, stride) in enumerate(BLOCKS):
         x = _inverted_residual(x, expansion, divisible(int(channels * alpha)), stride, number)
-    last = divisible(1280 * alpha) if alpha > 1.0 else 1280  # the paper does not narrow it
-    x = Conv2D(last, 1, use_bias=False, name="Conv_1")(x)
+    x = Conv2D(last_channels(alpha), 1, use_bias=False, name="Conv_1")(x)
     x = BatchNormalization(name="Conv_1_bn")(x)
     x = ReLU(6.0, name="out_relu")(x)
-    return from_tensors(inputs, pooled_head(x, classes))
+    return from_tensors(inputs, mobile_head(x, classes, head))
 
 
 def divisible(channels: float, divisor: int = 8) -> int:
     """Round to a multiple of ``divisor``, down by no more than a tenth."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def last_channels(alpha: float) -> int:
+    """Width of the last convolution, which the paper widens, but does not narrow."""
+    return divisible(1280 * alpha) if alpha > 1.0 else 1280
 
 
 def _inverted_residual(

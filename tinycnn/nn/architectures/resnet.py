@@ -5,7 +5,7 @@ As there, the first 1x1 convolution of a group has the stride, and convolutions 
 
 from __future__ import annotations
 
-from tinycnn.nn.architectures._heads import imagenet_stem, one_width, pooled_head
+from tinycnn.nn.architectures._heads import imagenet_stem, pooled_head
 from tinycnn.nn.graph import Graph, Input, Tensor, from_tensors
 from tinycnn.nn.layers import Activation, Add, BatchNormalization, Conv2D
 from tinycnn.nn.layers.base import Shape
@@ -15,9 +15,8 @@ GROUPS = ((64, 1, 3), (128, 2, 4), (256, 2, 6), (512, 2, 3))
 EPSILON = 1.001e-5
 
 
-def resnet50(input_shape: Shape = (224, 224, 3), classes: int = 2, alpha: float = 1.0) -> Graph:
+def resnet50(input_shape: Shape = (224, 224, 3), classes: int = 2) -> Graph:
     """ResNet-50; 25,636,712 parameters at 224x224x3 and 1000 classes."""
-    one_width(alpha)
     inputs = Input(input_shape)
     names = ("conv1_pad", "pool1_pad", "pool1_pool")
     x = imagenet_stem(inputs, names, use_bias=True, epsilon=EPSILON)
