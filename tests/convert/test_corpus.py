@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +11,7 @@ from tinycnn.convert import keras
 from tests.backends import WORKING
 from tinycnn.engine.session import Session
 from tinycnn.errors import ConversionError
+from tinycnn.nn.architectures import build
 from tinycnn.nn.model import Model
 from tinycnn.nn.preprocessing import Preprocessing
 
@@ -68,6 +70,19 @@ def test_parrot_is_a_macaw(backend):
     scores = model.predict(model.model.preprocessing.normalise(np.asarray(small)[None]))[0]
     assert labels[int(scores.argmax())] == "macaw"
     assert scores.max() > 0.8
+
+
+def test_real_weights_alone_find_their_place_in_mobilenet(tmp_path):
+    """As that file's weights would be if they had been saved alone: names and order are Keras's."""
+    source, alone = CORPUS / "tinymaix/tools_h5_mbnet128_0.25.h5", tmp_path / "weights.h5"
+    with h5py.File(source) as full, h5py.File(alone, "w") as file:
+        file.attrs.update(full["model_weights"].attrs)
+        for name in full["model_weights"]:
+            full["model_weights"].copy(name, file)
+    found = keras.read(alone, build("mobilenet:alpha=0.25,head=conv", (128, 128, 3), 1000))
+    x, y = golden("tinymaix/mbnet128_0.25")
+    got = found.graph.forward(x, found.weights)
+    np.testing.assert_allclose(got, y.reshape(got.shape), atol=TOLERANCE)
 
 
 @pytest.mark.parametrize(
