@@ -20,6 +20,7 @@ from tinycnn.nn.architectures.plain import conv2, conv3, conv4, mlp
 from tinycnn.nn.architectures.resnet import resnet50
 from tinycnn.nn.architectures.self_design import mobilenet_self_design_a, mobilenet_self_design_b
 from tinycnn.nn.architectures.shoulder import five_layer_cnn, one_layer_cnn, three_layer_cnn
+from tinycnn.nn.architectures.squeezenet import squeezenet, squeezenet_notop
 from tinycnn.nn.architectures.vgg import vgg16
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers.base import Shape
@@ -38,6 +39,8 @@ KERAS: dict[str, Builder] = {
 }
 ARCHITECTURES: dict[str, Builder] = {
     **KERAS,
+    "squeezenet": squeezenet,
+    "squeezenet_notop": squeezenet_notop,
     "mobilenet_self_design_a": mobilenet_self_design_a,
     "mobilenet_self_design_b": mobilenet_self_design_b,
     "cnn1": one_layer_cnn,
