@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _convert(argv: Sequence[str]) -> int:
     chosen = options.parser().parse_args(argv)
     output = _output(chosen)
-    found = keras.read(chosen.model, _architecture(chosen), _given_input(chosen))
+    found = keras.read(
+        chosen.model, _architecture(chosen), _given_input(chosen), kernels=chosen.kernels
+    )
     model, said = make_model(found, chosen, output.stem)
     print(_describe(model, found.origin, chosen.verbose))
     if not said:

@@ -16,8 +16,10 @@ from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers.base import Array, Shape
 
 from .archive import read_archive
+from .dialect import Dialect, find_dialect
 from .hdf5 import Group
 from .isolation import read_isolated
+from .keras1 import translate
 from .keras_config import ModelConfig, parse_model
 from .keras_graph import build_graph
 from .keras_match import match_architecture
@@ -43,16 +45,18 @@ def read(
     architecture: Graph | None = None,
     input_shape: Shape | None = None,
     read_hdf5: Hdf5Reader = read_isolated,
+    kernels: str | None = None,
 ) -> Imported:
     """Read a Keras file; ConversionError, with the file's name, for all that cannot be converted.
 
     ``architecture``: the network that a file of weights alone belongs to.
     ``input_shape``: (H, W, C) where the file leaves it open.
     ``read_hdf5``: how to read HDF5; the default starts a process of its own for it.
+    ``kernels``: "tensorflow" or "theano", where a file of Keras 1 does not say whose they are.
     """
     path = Path(path)
     try:
-        return _read(path, architecture, input_shape, read_hdf5)
+        return _read(path, architecture, input_shape, read_hdf5, kernels)
     except OSError as error:
         raise ConversionError(f"cannot read {path}: {error.strerror or error}") from error
     except TinycnnError as error:
@@ -60,51 +64,56 @@ def read(
 
 
 def _read(
-    path: Path, architecture: Graph | None, shape: Shape | None, read_hdf5: Hdf5Reader
+    path: Path,
+    architecture: Graph | None,
+    shape: Shape | None,
+    read_hdf5: Hdf5Reader,
+    kernels: str | None,
 ) -> Imported:
     magic = _magic(path)
     if magic.startswith(ZIP_MAGIC):
         if architecture:
             raise ConversionError("holds its own architecture; leave --architecture away")
+        if kernels:
+            raise ConversionError("Keras 3 never turns kernels; leave --kernels away")
         archive = read_archive(path)
-        version = _version(archive.metadata)
+        dialect = Dialect(_version(archive.metadata), "tensorflow")
+        if dialect.keras1:
+            raise ConversionError("its metadata.json does not say which Keras wrote it")
         root = read_hdf5(archive.weights)
-        return _convert(root, parse_model(archive.config), version, ".keras", shape)
+        return _convert(root, parse_model(archive.config), dialect, ".keras", shape)
     if magic.startswith(HDF5_MAGIC):
-        return _from_hdf5(read_hdf5(path), architecture, shape)
+        return _from_hdf5(read_hdf5(path), architecture, shape, kernels)
     raise ConversionError(_what_it_is(magic))
 
 
-def _from_hdf5(root: Group, architecture: Graph | None, shape: Shape | None) -> Imported:
+def _from_hdf5(
+    root: Group, architecture: Graph | None, shape: Shape | None, kernels: str | None
+) -> Imported:
     text = root.text("model_config")
     weights = root.groups.get("model_weights", root)
-    version = root.text("keras_version") or weights.text("keras_version")
+    dialect = find_dialect(root, weights, kernels)
     if text is None:
-        return _weights_only(weights, architecture, version)
+        return _weights_only(weights, architecture, dialect)
     if architecture:
         raise ConversionError("holds its own architecture; leave --architecture away")
     try:
         config = strictjson.loads(text)
     except ValueError as error:
         raise ConversionError(f"its configuration: {error}") from None
-    return _convert(weights, parse_model(config), version, ".h5", shape)
+    model = parse_model(translate(config) if dialect.keras1 else config)
+    return _convert(weights, model, dialect, ".h5", shape)
 
 
 def _convert(
-    root: Group, model: ModelConfig, version: str | None, suffix: str, shape: Shape | None
+    root: Group, model: ModelConfig, dialect: Dialect, suffix: str, shape: Shape | None
 ) -> Imported:
-    if version is None or version.startswith("1."):
-        raise ConversionError(
-            "was written by Keras 1, which cannot be read yet; load it with Keras 2 and save again"
-        )
-    graph, leaves = build_graph(model, shape, keras2=version.startswith("2."))
-    weights = collect(root, model, leaves)
-    return Imported(
-        graph, _in_graph_order(graph, weights), model.name, f"Keras {version}, {suffix}"
-    )
+    graph, leaves = build_graph(model, shape, dialect)
+    weights = collect(root, model, leaves, dialect)
+    return Imported(graph, _in_graph_order(graph, weights), model.name, f"{dialect}, {suffix}")
 
 
-def _weights_only(root: Group, architecture: Graph | None, version: str | None) -> Imported:
+def _weights_only(root: Group, architecture: Graph | None, dialect: Dialect) -> Imported:
     if not is_keras3(root) and not root.names("layer_names"):
         raise ConversionError("an HDF5 file, but nothing that Keras saved")
     if architecture is None:
@@ -114,8 +123,8 @@ def _weights_only(root: Group, architecture: Graph | None, version: str | None) 
             f"{', '.join(ARCHITECTURES)}; of any other network save the whole model, in Keras: "
             "model.save('NAME.keras'), and convert that"
         )
-    weights = _in_graph_order(architecture, match_architecture(root, architecture))
-    return Imported(architecture, weights, "", f"Keras {version or '(unknown)'}, weights alone")
+    weights = _in_graph_order(architecture, match_architecture(root, architecture, dialect))
+    return Imported(architecture, weights, "", f"{dialect}, weights alone")
 
 
 def _in_graph_order(graph: Graph, weights: Mapping[str, Array]) -> dict[str, Array]:

@@ -10,11 +10,15 @@ from typing import Any
 
 from tinycnn.errors import ConversionError, GraphError
 from tinycnn.nn.graph import INPUT, MAX_NODES, Graph, Input, Tensor, from_tensors
+from tinycnn.nn.layers import Permute, ZeroPadding2D
 from tinycnn.nn.layers.base import Array, Layer, Shape
 
+from .channels_first import TO_FIRST, TO_LAST, Adapted, adapt, starts_channels_first
+from .dialect import Dialect
 from .keras_config import Call, LayerConfig, ModelConfig, Ref
 from .keras_layers import convert_layer, reason
 from .keras_ops import convert_operation, is_operation
+from .theano import pad_explicitly
 
 Path = tuple[str, ...]
 
@@ -28,15 +32,25 @@ class Leaf:
     layers: tuple[Layer, ...]
     constants: Mapping[str, Array]
     expected: Mapping[str, Shape]  # our weights, in Keras's order
+    adapted: Adapted
+    padding: ZeroPadding2D | None = None  # what goes before
+
+    @property
+    def out_first(self) -> bool:
+        """Whether Keras had the channels first here, and Keras 1 the kernel's filters."""
+        return self.config.config.get("data_format") == "channels_first"
 
 
 def build_graph(
-    model: ModelConfig, input_shape: Shape | None, keras2: bool
+    model: ModelConfig, input_shape: Shape | None, dialect: Dialect
 ) -> tuple[Graph, dict[Path, Leaf]]:
     """Convert every layer and wire them; ``input_shape`` settles what the file leaves open."""
-    builder = _Builder(model, keras2)
-    inputs = Input(_settle(model, input_shape))
-    outputs = builder.run(model, (), [inputs])
+    builder = _Builder(model, dialect)
+    turned = starts_channels_first(model)
+    inputs = Input(_settle(model, input_shape, turned))
+    if turned:
+        builder.turned.add(inputs)
+    outputs = [builder.laid(t, turned=False) for t in builder.run(model, (), [inputs])]
     if len(outputs) != 1:
         raise ConversionError(f"the model has {len(outputs)} outputs; one can be converted")
     try:
@@ -54,11 +68,13 @@ def leaves_of(model: ModelConfig, path: Path = ()) -> Iterator[tuple[Path, Layer
             yield (*path, layer.name), layer
 
 
-def _settle(model: ModelConfig, given: Shape | None) -> Shape:
+def _settle(model: ModelConfig, given: Shape | None, turned: bool) -> Shape:
     """Agree on the input's shape between the file and the command line."""
     if len(model.inputs) != 1:
         raise ConversionError(f"the model has {len(model.inputs)} inputs; one can be converted")
     stored = model.input_shape
+    if stored and turned:
+        stored = (*stored[1:], stored[0])
     if stored is None or None in stored:
         if given is None:
             raise ConversionError(
@@ -72,10 +88,15 @@ def _settle(model: ModelConfig, given: Shape | None) -> Shape:
 
 
 class _Builder:
-    """Keeps what was made of each layer, so that a second call shares it."""
+    """Keeps what was made of each layer, so that a second call shares it.
 
-    def __init__(self, model: ModelConfig, keras2: bool) -> None:
-        self.keras2 = keras2
+    ``turned``: the values that are (C, H, W) in Keras and (H, W, C) here.
+    """
+
+    def __init__(self, model: ModelConfig, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.turned: set[Tensor] = set()
+        self.permuted: dict[Tensor, Tensor] = {}
         self.leaves: dict[Path, Leaf] = {}
         self.calls = 0
         paths = [path for path, _ in leaves_of(model)]
@@ -122,7 +143,10 @@ class _Builder:
         if leaf is None:
             leaf = self.leaves[path] = self._convert(layer, call, path, inputs)
         first, *rest = leaf.layers
+        inputs = [self.laid(t, leaf.adapted.turned) for t in inputs]
         try:
+            if leaf.padding:
+                inputs = [leaf.padding(t) for t in inputs]
             value = first(inputs if first.merges or len(inputs) > 1 else inputs[0])
             for each in rest:
                 value = each(value)
@@ -130,22 +154,46 @@ class _Builder:
             raise ConversionError(
                 f"layer {'/'.join(path)!r} ({layer.class_name}): {reason(error)}"
             ) from None
+        if leaf.adapted.gives and len(value.shape) == 3:
+            self.turned.add(value)
         return value
 
+    def laid(self, value: Tensor, turned: bool) -> Tensor:
+        """Return a picture with its axes as asked for, through a Permute if they are otherwise."""
+        if len(value.shape) != 3 or (value in self.turned) == turned:
+            return value
+        if value not in self.permuted:
+            dims, undone = (TO_LAST, TO_FIRST) if turned else (TO_FIRST, TO_LAST)
+            before = value.layer
+            made = (
+                value.inputs[0]
+                if isinstance(before, Permute) and before.dims == undone
+                else Permute(dims)(value)
+            )
+            self.permuted[value] = made
+            if turned:
+                self.turned.add(made)
+        return self.permuted[value]
+
     def _convert(self, layer: LayerConfig, call: Call, path: Path, inputs: list[Tensor]) -> Leaf:
-        name, shapes = self.names[path], [t.shape for t in inputs]
+        name = self.names[path]
+        adapted = adapt(layer, [t in self.turned for t in inputs], [t.shape for t in inputs])
+        shapes = [self.laid(t, adapted.turned).shape for t in inputs]
         if is_operation(layer) and (made := convert_operation(layer, call, name)):
-            return Leaf(path, layer, (made,), {}, {})
+            return Leaf(path, layer, (made,), {}, {}, adapted)
         _check_call(layer, call)
-        converted = convert_layer(layer, name, shapes[0], self.keras2)
+        padded, padding = pad_explicitly(adapted.layer, self.dialect)
+        converted = convert_layer(padded, name, shapes[0], self.dialect.keras2)
         first = converted.layers[0]
         try:
+            if padding:
+                shapes = [padding.output_shape(shape) for shape in shapes]
             expected = first.weight_shapes(shapes if first.merges else shapes[0])
         except GraphError as error:
             raise ConversionError(
                 f"layer {'/'.join(path)!r} ({layer.class_name}): {reason(error)}"
             ) from None
-        return Leaf(path, layer, converted.layers, converted.constants, expected)
+        return Leaf(path, layer, converted.layers, converted.constants, expected, adapted, padding)
 
 
 def _check_call(layer: LayerConfig, call: Call) -> None:

@@ -6,15 +6,17 @@ Never by guess: what does not fit is listed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinycnn.errors import ConversionError
 from tinycnn.nn.graph import Graph
+from tinycnn.nn.layers import Flatten
 from tinycnn.nn.layers.base import Array, Layer, Shape
 
+from .dialect import Dialect, split_name
 from .hdf5 import Group
 from .keras_weights import (
     OTHER_NAMES,
@@ -26,6 +28,7 @@ from .keras_weights import (
     legacy_arrays,
     snake_case,
 )
+from .kernels import FROM_OUT_FIRST, arrange
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,20 @@ class Saved:
     @property
     def shapes(self) -> tuple[Shape, ...]:
         """Shapes in the file's order."""
-        return tuple(item.value.shape for item in self.arrays)
+        return tuple(value.shape for value in self.values)
+
+    @property
+    def values(self) -> tuple[Array, ...]:
+        """The arrays themselves."""
+        return tuple(item.value for item in self.arrays)
+
+    @property
+    def turned_shapes(self) -> tuple[Shape, ...]:
+        """Shapes if kernels are (out, in, rows, columns) and are turned to our order."""
+        return tuple(
+            value.transpose(FROM_OUT_FIRST).shape if value.ndim == 4 else value.shape
+            for value in self.values
+        )
 
 
 @dataclass(frozen=True)
@@ -60,17 +76,46 @@ class Wanted:
         return not re.fullmatch(rf"{self.stem}(_\d+)?", self.layer.name)
 
 
-def match_architecture(root: Group, graph: Graph) -> dict[str, Array]:
+def match_architecture(root: Group, graph: Graph, dialect: Dialect) -> dict[str, Array]:
     """Return the file's arrays under the graph's names; ConversionError lists what does not fit."""
     saved = list(_keras3(root) if is_keras3(root) else _legacy(root))
     wanted = list(_wanted(graph))
     weights: dict[str, Array] = {}
-    for want, have in _pairs(wanted, saved):
+    pairs = _pairs(wanted, saved)
+    out_first = _is_out_first(pairs, graph, dialect)
+    for want, have in pairs:
         for key, item in zip(_names(want, have), have.arrays, strict=True):
             if not np.isfinite(item.value).all():
                 raise ConversionError(f"layer {want.layer.name!r}: {key!r} holds NaN or infinity")
-            weights[f"{want.layer.name}/{key}"] = item.value
+            weights[f"{want.layer.name}/{key}"] = arrange(
+                item.value, want.layer, key, dialect, out_first=out_first, order={}
+            )
     return weights
+
+
+def _is_out_first(pairs: Sequence[tuple[Wanted, Saved]], graph: Graph, dialect: Dialect) -> bool:
+    """Whether the kernels lie as Keras 1 laid them with dim_ordering "th"; all do, or none does."""
+    wrong = [pair for pair in pairs if not _fits(*pair)]
+    turned = dialect.keras1 and all(_fits(*pair, out_first=True) for pair in pairs)
+    if wrong and not turned:
+        raise ConversionError(f"{len(wrong)} layers do not fit the architecture: {_list(wrong)}")
+    if not turned or not any(value.ndim == 4 for _, have in pairs for value in have.values):
+        return False
+    if not wrong:
+        raise ConversionError("its kernels fit in TensorFlow's order and in Theano's alike")
+    _check_flatten(graph)
+    return True
+
+
+def _check_flatten(graph: Graph) -> None:
+    """Refuse rows of a Dense layer that count the channels first."""
+    for node in graph.nodes:
+        shape = graph.shapes[node.inputs[0]]
+        if isinstance(node.layer, Flatten) and len(shape) == 3 and shape[:2] != (1, 1):
+            raise ConversionError(
+                f"layer {node.name!r}: its values count the channels first in a file with "
+                "Theano's order; load it with Keras 2 and save the whole model"
+            )
 
 
 def _wanted(graph: Graph) -> Iterator[Wanted]:
@@ -88,12 +133,27 @@ def _legacy(root: Group) -> Iterator[Saved]:
         if group is None:
             raise ConversionError(f"the layer {name!r} is listed in the file, but not there")
         owners: dict[str, list[Stored]] = {}
-        for item in legacy_arrays(group):
-            if item.weight not in STATE:
-                owners.setdefault(item.path.rpartition("/")[0], []).append(item)
+        items = [item for item in legacy_arrays(group) if item.weight not in STATE]
+        for owner, item in zip(_owners(items), items, strict=True):
+            owners.setdefault(owner, []).append(item)
         for owner, items in owners.items():
             last = owner.rpartition("/")[2] or name
             yield Saved(name if len(owners) == 1 else last, tuple(items))
+
+
+def _owners(items: Sequence[Stored]) -> list[str]:
+    """Paths of the layers that these arrays of one group belong to.
+
+    Keras 1 let an initial value name its variable ("uniform1"): that is the next layer's.
+    """
+    old = [split_name(item.path) for item in items]
+    owners = [
+        o[0] if o else item.path.rpartition("/")[0] for o, item in zip(old, items, strict=True)
+    ]
+    if any(old):
+        for i in reversed(range(len(items) - 1)):
+            owners[i] = owners[i] or owners[i + 1]
+    return owners
 
 
 def _keras3(root: Group) -> Iterator[Saved]:
@@ -115,10 +175,7 @@ def _pairs(wanted: Sequence[Wanted], saved: Sequence[Saved]) -> list[tuple[Wante
     ]
     taken = {id(part) for pair in pairs for part in pair}
     rest = [w for w in wanted if id(w) not in taken], [h for h in saved if id(h) not in taken]
-    pairs += _in_order(*rest)
-    if wrong := [pair for pair in pairs if not _fits(*pair)]:
-        raise ConversionError(f"{len(wrong)} layers do not fit the architecture: {_list(wrong)}")
-    return pairs
+    return pairs + _in_order(*rest)
 
 
 def _in_order(wanted: Sequence[Wanted], saved: Sequence[Saved]) -> list[tuple[Wanted, Saved]]:
@@ -128,15 +185,17 @@ def _in_order(wanted: Sequence[Wanted], saved: Sequence[Saved]) -> list[tuple[Wa
     if len(wanted) != len(saved):
         raise ConversionError(
             f"the architecture has {len(wanted)} more layers with weights "
-            f"({_some([w.layer.name for w in wanted])}), the file {len(saved)} "
-            f"({_some([h.name or h.stem for h in saved])})"
+            f"({_some([f'{w.layer.name} {_spell(w.shapes.values())}' for w in wanted], 4)}), "
+            f"the file {len(saved)} "
+            f"({_some([f'{h.name or h.stem} {_spell(h.shapes)}' for h in saved], 4)})"
         )
     return list(zip(wanted, saved, strict=True))
 
 
-def _fits(want: Wanted, have: Saved) -> bool:
+def _fits(want: Wanted, have: Saved, out_first: bool = False) -> bool:
     names = _names(want, have)
-    return len(names) == len(have.arrays) and have.shapes == tuple(want.shapes[n] for n in names)
+    shapes = have.turned_shapes if out_first else have.shapes
+    return len(names) == len(have.arrays) and shapes == tuple(want.shapes[n] for n in names)
 
 
 def _names(want: Wanted, have: Saved) -> list[str]:
@@ -150,13 +209,17 @@ def _names(want: Wanted, have: Saved) -> list[str]:
 def _list(pairs: Sequence[tuple[Wanted, Saved]]) -> str:
     return _some(
         [
-            f"{want.layer.name} needs {list(want.shapes.values())}, "
+            f"{want.layer.name} needs {_spell(want.shapes.values())}, "
             f"{'the file' if have.name == want.layer.name else have.name or have.stem} "
-            f"has {list(have.shapes)}"
+            f"has {_spell(have.shapes)}"
             for want, have in pairs
         ],
         limit=4,
     )
+
+
+def _spell(shapes: Iterable[Shape]) -> str:
+    return " ".join(map(str, shapes)) or "nothing"
 
 
 def _some(items: Sequence[str], limit: int = 8) -> str:

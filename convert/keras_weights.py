@@ -17,9 +17,11 @@ from tinycnn.errors import ConversionError
 from tinycnn.nn.layers import Normalization
 from tinycnn.nn.layers.base import Array
 
+from .dialect import Dialect, split_name
 from .hdf5 import Group
 from .keras_config import LayerConfig, ModelConfig
 from .keras_graph import Leaf, Path, leaves_of
+from .kernels import arrange
 
 # Not weights: a random generator's state, and how many samples a Normalization has seen.
 STATE = frozenset({"StateVar", "seed_generator_state", "count"})
@@ -36,22 +38,30 @@ class Stored:
 
     @property
     def weight(self) -> str:
-        """The name's last part without TensorFlow's ":0"."""
+        """The name's last part without TensorFlow's ":0"; Keras 1's names as today's."""
+        if old := split_name(self.path):
+            return old[1]
         return self.path.rpartition("/")[2].partition(":")[0]
 
     @property
     def owner(self) -> str:
         """The part before: mostly the layer's name."""
+        if old := split_name(self.path):
+            return old[0]
         return self.path.rpartition("/")[0].rpartition("/")[2]
 
 
-def collect(root: Group, model: ModelConfig, leaves: Mapping[Path, Leaf]) -> dict[str, Array]:
+def collect(
+    root: Group, model: ModelConfig, leaves: Mapping[Path, Leaf], dialect: Dialect
+) -> dict[str, Array]:
     """Find every leaf's weights in a file's root group; keys are ``LAYER/WEIGHT``."""
     weights: dict[str, Array] = {}
-    found = _keras3(root, model, leaves, ()) if is_keras3(root) else _legacy(root, model, leaves)
+    found = (
+        _keras3(root, model, leaves, ()) if is_keras3(root) else _legacy(root, model, leaves, ())
+    )
     for path, stored in found:
         if leaf := leaves.get(path):
-            weights |= place(leaf, stored)
+            weights |= place(leaf, stored, dialect)
     for leaf in leaves.values():
         name = leaf.layers[0].name
         weights |= {f"{name}/{key}": value for key, value in leaf.constants.items()}
@@ -66,7 +76,7 @@ def is_keras3(root: Group) -> bool:
     return bool(_containers(root)) and not root.names("layer_names")
 
 
-def place(leaf: Leaf, stored: Sequence[Stored]) -> dict[str, Array]:
+def place(leaf: Leaf, stored: Sequence[Stored], dialect: Dialect) -> dict[str, Array]:
     """Give the arrays of one layer our names, by theirs, or else by Keras's order."""
     wanted = {k: s for k, s in leaf.expected.items() if k not in leaf.constants}
     stored = [s for s in stored if s.weight not in STATE]
@@ -82,7 +92,10 @@ def place(leaf: Leaf, stored: Sequence[Stored]) -> dict[str, Array]:
         )
     result = {}
     for name, item in zip(names, stored, strict=True):
-        value = item.value
+        value = arrange(
+            item.value, leaf.layers[0], name, dialect,
+            out_first=leaf.out_first, order=leaf.adapted.order,
+        )  # fmt: skip
         if isinstance(leaf.layers[0], Normalization) and value.size == 1:
             value = np.broadcast_to(value.ravel(), wanted[name]).copy()
         if value.shape != wanted[name]:
@@ -97,18 +110,21 @@ def place(leaf: Leaf, stored: Sequence[Stored]) -> dict[str, Array]:
 
 
 def _legacy(
-    root: Group, model: ModelConfig, leaves: Mapping[Path, Leaf]
+    root: Group, model: ModelConfig, leaves: Mapping[Path, Leaf], path: Path
 ) -> Iterator[tuple[Path, list[Stored]]]:
     """Read the layout of `.h5`."""
     for layer in model.layers.values():
         group = root.at(layer.name)
-        if group is None:
-            continue  # what is missing is reported by name at the end
+        inside = (*path, layer.name)
+        if group is None:  # what is missing is reported by name at the end
+            if layer.model:  # Keras 1 wrote what stands in a nested Sequential as if it did not
+                yield from _legacy(root, layer.model, leaves, inside)
+            continue
         stored = list(legacy_arrays(group))
         if layer.model is None:
-            yield (layer.name,), stored
+            yield inside, stored
             continue
-        inner = [leaves[p] for p, _ in leaves_of(layer.model, (layer.name,)) if p in leaves]
+        inner = [leaves[p] for p, _ in leaves_of(layer.model, inside) if p in leaves]
         yield from _nested(layer.name, inner, [s for s in stored if s.weight not in STATE])
 
 

@@ -54,6 +54,10 @@ def _network(group: Any) -> None:
         "--input", type=_shape, metavar="HxWxC", help="also for files that leave the size open"
     )
     group.add_argument("--classes", type=int, help="default: the architecture's own, 2 or 1")
+    group.add_argument(
+        "--kernels", choices=("tensorflow", "theano"),
+        help="whose they are in a file of Keras 1 that does not say it",
+    )  # fmt: skip
 
 
 def _preprocessing(group: Any) -> None:

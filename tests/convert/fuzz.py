@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from keras_files import write_h5, write_keras
+from keras_files import layer, small_weights, write_h5, write_keras, write_keras1
 from tinycnn.convert import keras
 from tinycnn.convert.isolation import Hdf5Process
 
@@ -49,11 +49,37 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
     return bytes(result)
 
 
-def seeds(folder: Path, files: list[Path]) -> list[tuple[str, bytes]]:
+def write_theano(path: Path) -> None:
+    """Write the small network as Keras 1 did on Theano, channels first."""
+    weights = small_weights()
+    kernel, bias = weights["conv"].values()
+    names = ("bn_gamma", "bn_beta", "bn_running_mean", "bn_running_std")
+    options = {"border_mode": "same", "subsample": [2, 2], "dim_ordering": "th"}
+    shape = {"batch_input_shape": [None, 1, 8, 8]}
+    layers = [
+        layer("Convolution2D", "conv", nb_filter=3, nb_row=3, nb_col=3, **options, **shape),
+        layer("BatchNormalization", "bn", mode=0, axis=1, epsilon=0.001),
+        layer("ZeroPadding2D", "pad", padding=[1, 1]),
+        layer("GlobalAveragePooling2D", "pool", dim_ordering="th"),
+        layer("Flatten", "flat"),
+        layer("Dense", "dense", output_dim=2, activation="softmax"),
+    ]
+    arrays = {
+        "conv": {"W": kernel.transpose(3, 2, 0, 1), "b": bias},
+        "bn": dict(zip(names, weights["bn"].values(), strict=True)),
+        "dense": dict(zip("Wb", weights["dense"].values(), strict=True)),
+    }
+    write_keras1(path, layers, arrays, "")
+
+
+def seeds(folder: Path, files: list[Path]) -> list[tuple[str, bytes, str | None]]:
+    """Suffix, content, and whose kernels they are, where the file does not say it."""
     write_h5(folder / "seed.h5")
     write_keras(folder / "seed.keras")
-    paths = [folder / "seed.h5", folder / "seed.keras", *files]
-    return [(path.suffix, path.read_bytes()) for path in paths]
+    theano = folder / "theano.h5"
+    write_theano(theano)
+    paths = [folder / "seed.h5", folder / "seed.keras", theano, *files]
+    return [(p.suffix, p.read_bytes(), "theano" if p == theano else None) for p in paths]
 
 
 def run(count: int, seed: int, files: list[Path], keep: Path, seconds: float = 3) -> Counter:
@@ -62,11 +88,11 @@ def run(count: int, seed: int, files: list[Path], keep: Path, seconds: float = 3
     with tempfile.TemporaryDirectory() as name, Hdf5Process(seconds) as process:
         originals = seeds(Path(name), files)
         for number in range(count):
-            suffix, data = originals[number % len(originals)]
+            suffix, data, kernels = originals[number % len(originals)]
             case = keep.with_suffix(suffix)
             case.write_bytes(mutate(data, random.Random(f"{seed}/{number}")))
             try:
-                keras.read(case, read_hdf5=process.read)
+                keras.read(case, read_hdf5=process.read, kernels=kernels)
                 outcomes["converted"] += 1
             except TinycnnError as error:
                 outcomes["refused"] += 1

@@ -65,6 +65,33 @@ def write_h5(
         fill_weights(file.create_group("model_weights"), weights or small_weights())
 
 
+def write_keras1(
+    path: Path | io.BytesIO,
+    layers: list[dict[str, Any]] | dict[str, Any] | None,
+    weights: dict[str, dict[str, Any]],
+    end: str = ":0",
+) -> None:
+    """Write a `.h5` as Keras 1.2.2 did; Theano's names have no ``end``. No layers: weights alone.
+
+    Arrays are called NAME_W, without a group between, and no backend is noted.
+    """
+    with h5py.File(path, "w") as file:
+        group = file
+        if layers is not None:
+            listed = {"class_name": "Sequential", "config": layers}
+            config = layers if isinstance(layers, dict) else listed
+            file.attrs["model_config"] = json.dumps(config).encode()
+            file.attrs["keras_version"] = b"1.2.2"
+            group = file.create_group("model_weights")
+        group.attrs["layer_names"] = [name.encode() for name in weights]
+        for name, arrays in weights.items():
+            sub = group.create_group(name)
+            names = [key if "_" in key else f"{name}_{key}" for key in arrays]
+            sub.attrs["weight_names"] = [f"{key}{end}".encode() for key in names]
+            for key, value in zip(names, arrays.values(), strict=True):
+                sub[f"{key}{end}"] = value
+
+
 def fill_weights(group: Any, weights: dict[str, dict[str, Any]]) -> None:
     group.attrs["layer_names"] = [name.encode() for name in weights]
     for name, arrays in weights.items():

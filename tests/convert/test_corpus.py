@@ -85,13 +85,38 @@ def test_real_weights_alone_find_their_place_in_mobilenet(tmp_path):
     np.testing.assert_allclose(got, y.reshape(got.shape), atol=TOLERANCE)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "squeezenet_weights_th_dim_ordering_th_kernels_notop.h5",
-    ],
-)
+SQUEEZENETS = {
+    "tensorflow": "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    "theano": "squeezenet_weights_th_dim_ordering_th_kernels_notop.h5",
+}
+
+
+@pytest.mark.parametrize("name", SQUEEZENETS.values())
 def test_weights_alone_ask_for_their_architecture(name):
     with pytest.raises(ConversionError, match="holds weights alone; say which network"):
         keras.read(CORPUS / "squeezenet" / name)
+    with pytest.raises(ConversionError, match="give --kernels tensorflow or --kernels theano"):
+        keras.read(CORPUS / "squeezenet" / name, build("squeezenet_notop", (227, 227, 3)))
+
+
+def test_squeezenet_of_tensorflow_and_of_theano():
+    """The same weights in both conventions, stored in 2016 by those who trained them."""
+    graph = build("squeezenet_notop", (131, 131, 3))
+    x = np.random.default_rng(7).uniform(-128, 127, (2, 131, 131, 3)).astype(np.float32)
+    results = []
+    for kernels, name in SQUEEZENETS.items():
+        found = keras.read(CORPUS / "squeezenet" / name, graph, kernels=kernels)
+        results += [session(found, backend).predict(x) for backend in WORKING]
+    assert results[0].std() > 1
+    for other in results[1:]:
+        assert np.abs(other - results[0]).max() <= 1e-5 * np.abs(results[0]).max()
+
+
+def test_kernels_of_the_wrong_library_show():
+    graph = build("squeezenet_notop", (131, 131, 3))
+    path = CORPUS / "squeezenet" / SQUEEZENETS["theano"]
+    right, wrong = (keras.read(path, graph, kernels=k).weights for k in ("theano", "tensorflow"))
+    assert np.abs(right["conv1/kernel"] - wrong["conv1/kernel"]).max() > 1
+    np.testing.assert_array_equal(
+        right["fire2/squeeze1x1/kernel"], wrong["fire2/squeeze1x1/kernel"]
+    )

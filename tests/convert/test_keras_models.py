@@ -234,10 +234,6 @@ IMAGE = (8, 8, 2)
         (lambda: [L.LayerNormalization(axis=1)], "axis"),
         (lambda: [L.RandomCrop(4, 4)], r"\(RandomCrop\): tinycnn has no such layer"),
         (lambda: [L.CenterCrop(16, 16)], "larger than the picture"),
-        (
-            lambda: [L.Flatten(data_format="channels_first")],
-            "data_format = 'channels_first'",
-        ),
         (lambda: [L.Conv2D(2, 1, activation=keras.ops.sin)], "the activation"),
         (lambda: [L.Normalization(axis=(1, 3))], "axis"),
         (lambda: [L.Softmax(axis=(1, 2))], "axis"),
