@@ -16,9 +16,9 @@ from tinycnn.errors import ConversionError
 from tinycnn.nn.layers.base import Shape
 
 from .keras_activations import plain
-from .keras_config import LayerConfig, ModelConfig
+from .keras_config import Call, LayerConfig, ModelConfig
 from .keras_layers import ALIASES, AUGMENTATIONS
-from .keras_ops import is_operation
+from .keras_ops import is_elementwise, is_operation
 
 TO_LAST = (2, 3, 1)  # Permute's dims that make (H, W, C) of (C, H, W)
 TO_FIRST = (3, 1, 2)
@@ -50,27 +50,31 @@ class Adapted:
     order: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def starts_channels_first(model: ModelConfig) -> bool:
+def starts_channels_first(model: ModelConfig, keras2: bool) -> bool:
     """Whether the input is (C, H, W): by the first layer in the file that cares."""
     layers = list(_leaves(model))
-    if not any(_is_first(layer) for layer in layers):
+    if not any(_is_first(layer, keras2) for layer in layers):
         return False
     for layer in layers:
         if _kind(layer) in NORMALIZATIONS:
             return _axis(layer) == 1
-        if not _is_neutral(layer) and _kind(layer) != "InputLayer":
-            return _is_first(layer)
+        if not _is_neutral(layer, layer.calls[:1], keras2) and _kind(layer) != "InputLayer":
+            return _is_first(layer, keras2)
     return True
 
 
-def adapt(layer: LayerConfig, turned: Sequence[bool], shapes: Sequence[Shape]) -> Adapted:
+def adapt(
+    layer: LayerConfig, call: Call, turned: Sequence[bool], shapes: Sequence[Shape], keras2: bool
+) -> Adapted:
     """Decide how ``layer`` works on values of ``shapes``, some of them ``turned`` pictures."""
-    if _is_first(layer):
+    if _is_first(layer, keras2):
         return _spatial(layer, shapes)
     if not all(turned):
         return Adapted(layer)
-    if _is_neutral(layer):
+    if _is_neutral(layer, [call], keras2):
         return Adapted(layer, turned=True, gives=True)
+    if is_operation(layer, keras2):
+        return Adapted(layer)
     return _along_axis(layer) or Adapted(layer)
 
 
@@ -123,14 +127,14 @@ def _axis(layer: LayerConfig) -> int | None:
     return axis + 4 if axis < 0 else axis
 
 
-def _is_first(layer: LayerConfig) -> bool:
-    return layer.config.get("data_format") == "channels_first" and not is_operation(layer)
+def _is_first(layer: LayerConfig, keras2: bool) -> bool:
+    return layer.config.get("data_format") == "channels_first" and not is_operation(layer, keras2)
 
 
-def _is_neutral(layer: LayerConfig) -> bool:
+def _is_neutral(layer: LayerConfig, calls: Sequence[Call], keras2: bool) -> bool:
     kind = _kind(layer)
-    if is_operation(layer):
-        return layer.class_name not in ("Softmax", "LogSoftmax")
+    if is_operation(layer, keras2):
+        return all(is_elementwise(layer, call) for call in calls)
     if kind == "Activation":
         return not _by_axis(layer.config.get("activation"))
     if kind == "Rescaling":

@@ -7,13 +7,15 @@ that carry ``keras_history``. All become `Call`s here; nested models become nest
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from tinycnn.errors import ConversionError
 
-MODELS = frozenset({"Sequential", "Functional", "Model"})
+MODELS = frozenset({"Sequential", "Functional", "Model", "Pipeline"})
+CHAINS = frozenset({"Sequential", "Pipeline"})  # of layers, each called once
 MAX_LAYERS = 10_000
 MAX_NESTING = 16
 
@@ -31,15 +33,15 @@ class Ref:
 
 @dataclass(frozen=True)
 class Call:
-    """One use of a layer: tensors and constants in order, and keyword arguments."""
+    """One use of a layer: what stands in its parentheses. Lists that hold tensors are tuples."""
 
-    arguments: tuple[Any, ...]  # Ref, or a constant
+    arguments: tuple[Any, ...]  # Ref, a tuple of such, or a constant
     keywords: Json
 
     @property
     def inputs(self) -> tuple[Ref, ...]:
-        """The tensors among the arguments."""
-        return tuple(a for a in self.arguments if isinstance(a, Ref))
+        """The tensors among the arguments, in order."""
+        return tuple(_tensors((*self.arguments, *self.keywords.values())))
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def parse_model(data: Any, place: str = "the model", depth: int = 0) -> ModelCon
             raise ConversionError(f"{place}: two layers are called {layer.name!r}")
         layers[layer.name] = layer
     name = config.get("name")
-    return (_sequential if kind == "Sequential" else _functional)(
+    return (_sequential if kind in CHAINS else _functional)(
         name if isinstance(name, str) else kind.lower(), layers, config, place
     )
 
@@ -174,27 +176,35 @@ def _is_ref(item: Any) -> bool:
     )
 
 
+def _tensors(value: Any) -> Iterator[Ref]:
+    """Yield the tensors in an argument."""
+    if isinstance(value, Ref):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _tensors(item)
+
+
 def _parse_call(node: Any, where: str) -> Call:
     if isinstance(node, dict):  # Keras 3
         arguments, keywords = node.get("args"), node.get("kwargs") or {}
         if not isinstance(arguments, list) or not isinstance(keywords, dict):
             raise ConversionError(f"{where}: a call without arguments")
-        tensors = {k: v for k, v in keywords.items() if isinstance(v, dict | list)}
-        flat = [a for v in (*arguments, *tensors.values()) for a in _keras3(v, where)]
-        return Call(tuple(flat), {k: v for k, v in keywords.items() if k not in tensors})
-    if _is_ref(node) or _is_constant(node):  # tf.keras 2 writes operations' calls flat
-        node = [node]
-    if not isinstance(node, list) or not all(_is_ref(n) or _is_constant(n) for n in node):
+        return Call(
+            tuple(_keras3(a, where) for a in arguments),
+            {k: _keras3(v, where) for k, v in keywords.items()},
+        )
+    if _is_ref(node) or _is_constant(node):  # tf.keras 2 writes calls with one tensor flat
+        items, flat = [node], True
+    elif isinstance(node, list) and all(_is_ref(n) or _is_constant(n) for n in node):
+        items, flat = node, False
+    else:
         raise ConversionError(f"{where}: a call whose inputs cannot be read")
-    positional, named, constants = [], [], {}
-    for item in node:
-        positional.append(_keras2(item))
-        for key, value in (item[3] if len(item) == 4 and isinstance(item[3], dict) else {}).items():
-            if _is_ref(value):
-                named.append(_keras2(value))
-            else:
-                constants[key] = value
-    return Call((*positional, *named), constants)
+    first = tuple(_keras2_item(item) for item in items)
+    keywords = {}
+    for item in items:
+        keywords |= item[3] if len(item) == 4 and isinstance(item[3], dict) else {}
+    return Call(first if flat else (first,), {k: _keras2(v) for k, v in keywords.items()})
 
 
 def _is_constant(item: Any) -> bool:
@@ -202,23 +212,30 @@ def _is_constant(item: Any) -> bool:
     return isinstance(item, list) and 3 <= len(item) <= 4 and item[:2] == ["_CONSTANT_VALUE", -1]
 
 
-def _keras2(item: list[Any]) -> Any:
+def _keras2_item(item: list[Any]) -> Any:
     return item[2] if _is_constant(item) else Ref(*item[:3])
 
 
-def _keras3(value: Any, where: str) -> Iterator[Any]:
-    """Flatten one argument of Keras 3: tensors become `Ref`, the rest stays as it is."""
+def _keras2(value: Any) -> Any:
+    """Read a keyword argument of Keras 2: a tensor, a list with some in it, or a constant."""
+    if _is_ref(value):
+        return Ref(*value[:3])
+    items = [_keras2(v) for v in value] if isinstance(value, list) else []
+    return tuple(items) if any(True for _ in _tensors(tuple(items))) else value
+
+
+def _keras3(value: Any, where: str) -> Any:
+    """Read one argument of Keras 3: tensors become `Ref`, lists with some in it tuples."""
     if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
         config = value.get("config")
         history = config.get("keras_history") if isinstance(config, dict) else None
         if not isinstance(history, list) or not _is_ref(history):
             raise ConversionError(f"{where}: a tensor without its history")
-        yield Ref(*history[:3])
-    elif isinstance(value, list) or _is_tuple(value):
-        for item in value if isinstance(value, list) else value["items"]:
-            yield from _keras3(item, where)
-    else:
-        yield value
+        return Ref(*history[:3])
+    if isinstance(value, list) or _is_tuple(value):
+        items = [_keras3(v, where) for v in (value if isinstance(value, list) else value["items"])]
+        return tuple(items) if any(True for _ in _tensors(tuple(items))) else items
+    return value
 
 
 def _is_tuple(value: Any) -> bool:
@@ -234,3 +251,10 @@ def _want(data: Any, key: str, kind: Any, place: str) -> Any:
     if not isinstance(value, kind):
         raise ConversionError(f"{place}: its configuration has no {key!r}")
     return value
+
+
+def snake_case(name: str) -> str:
+    """Spell a class as Keras 3 names its group: Conv2D -> conv2d, PReLU -> p_re_lu."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

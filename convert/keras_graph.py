@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -46,7 +47,7 @@ def build_graph(
 ) -> tuple[Graph, dict[Path, Leaf]]:
     """Convert every layer and wire them; ``input_shape`` settles what the file leaves open."""
     builder = _Builder(model, dialect)
-    turned = starts_channels_first(model)
+    turned = starts_channels_first(model, dialect.keras2)
     inputs = Input(_settle(model, input_shape, turned))
     if turned:
         builder.turned.add(inputs)
@@ -137,26 +138,23 @@ class _Builder:
         return [self._leaf(layer, call, (*path, layer.name), inputs)]
 
     def _leaf(self, layer: LayerConfig, call: Call, path: Path, inputs: list[Tensor]) -> Tensor:
-        if not inputs:
-            raise ConversionError(f"layer {layer.name!r} ({layer.class_name}): has no input")
-        leaf = self.leaves.get(path)
-        if leaf is None:
-            leaf = self.leaves[path] = self._convert(layer, call, path, inputs)
-        first, *rest = leaf.layers
-        inputs = [self.laid(t, leaf.adapted.turned) for t in inputs]
-        try:
+        with _named(f"layer {'/'.join(path)!r} ({layer.class_name})"):
+            if not inputs:
+                raise ConversionError("has no input")
+            made = self._convert(layer, call, path, inputs)
+            leaf = self.leaves.setdefault(path, made)
+            if (leaf.layers, leaf.padding) != (made.layers, made.padding):
+                raise ConversionError("is called twice, with inputs of different shapes or options")
+            first, *rest = leaf.layers
+            inputs = [self.laid(t, leaf.adapted.turned) for t in inputs]
             if leaf.padding:
                 inputs = [leaf.padding(t) for t in inputs]
             value = first(inputs if first.merges or len(inputs) > 1 else inputs[0])
             for each in rest:
                 value = each(value)
-        except GraphError as error:
-            raise ConversionError(
-                f"layer {'/'.join(path)!r} ({layer.class_name}): {reason(error)}"
-            ) from None
-        if leaf.adapted.gives and len(value.shape) == 3:
-            self.turned.add(value)
-        return value
+            if leaf.adapted.gives and len(value.shape) == 3:
+                self.turned.add(value)
+            return value
 
     def laid(self, value: Tensor, turned: bool) -> Tensor:
         """Return a picture with its axes as asked for, through a Permute if they are otherwise."""
@@ -176,35 +174,54 @@ class _Builder:
         return self.permuted[value]
 
     def _convert(self, layer: LayerConfig, call: Call, path: Path, inputs: list[Tensor]) -> Leaf:
-        name = self.names[path]
-        adapted = adapt(layer, [t in self.turned for t in inputs], [t.shape for t in inputs])
+        name, keras2 = self.names[path], self.dialect.keras2
+        shapes = [t.shape for t in inputs]
+        adapted = adapt(layer, call, [t in self.turned for t in inputs], shapes, keras2)
         shapes = [self.laid(t, adapted.turned).shape for t in inputs]
-        if is_operation(layer) and (made := convert_operation(layer, call, name)):
-            return Leaf(path, layer, (made,), {}, {}, adapted)
-        _check_call(layer, call)
-        padded, padding = pad_explicitly(adapted.layer, self.dialect)
-        converted = convert_layer(padded, name, shapes[0], self.dialect.keras2)
+        padding = None
+        if is_operation(layer, keras2):
+            converted = convert_operation(layer, call, name, shapes)
+        else:
+            _check_call(call)
+            padded, padding = pad_explicitly(adapted.layer, self.dialect)
+            converted = convert_layer(padded, name, shapes[0], keras2)
+        if padding:
+            shapes = [padding.output_shape(shape) for shape in shapes]
         first = converted.layers[0]
-        try:
-            if padding:
-                shapes = [padding.output_shape(shape) for shape in shapes]
-            expected = first.weight_shapes(shapes if first.merges else shapes[0])
-        except GraphError as error:
-            raise ConversionError(
-                f"layer {'/'.join(path)!r} ({layer.class_name}): {reason(error)}"
-            ) from None
+        expected = first.weight_shapes(shapes if first.merges else shapes[0])
         return Leaf(path, layer, converted.layers, converted.constants, expected, adapted, padding)
 
 
-def _check_call(layer: LayerConfig, call: Call) -> None:
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Put a layer's name, as the file has it, before what is wrong with it."""
+    try:
+        yield
+    except GraphError as error:
+        raise ConversionError(f"{where}: {reason(error)}") from None
+    except ConversionError as error:
+        raise ConversionError(f"{where}: {error}") from None
+
+
+def _check_call(call: Call) -> None:
     """Refuse arguments other than tensors, the training flag and empty masks."""
-    extra = [a for a in call.arguments if not isinstance(a, Ref) and a is not None]
-    named = {k: v for k, v in call.keywords.items() if k != "training" and v is not None}
+    extra = [a for a in call.arguments if a is not None and not _is_tensors(a)]
+    named = {
+        k: v
+        for k, v in call.keywords.items()
+        if k != "training" and v is not None and not _is_tensors(v)
+    }
     if extra or named:
         raise ConversionError(
-            f"layer {layer.name!r} ({layer.class_name}): is called with "
-            f"{str(extra or named)[:80]}, which cannot be converted"
+            f"is called with {str(extra or named)[:80]}, which cannot be converted"
         )
+
+
+def _is_tensors(value: Any) -> bool:
+    """Whether this is a tensor, or a list of them."""
+    if isinstance(value, tuple):
+        return bool(value) and all(map(_is_tensors, value))
+    return isinstance(value, Ref)
 
 
 def _order(model: ModelConfig) -> list[tuple[str, int]]:

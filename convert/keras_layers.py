@@ -15,11 +15,12 @@ import numpy as np
 
 from tinycnn.errors import ConversionError, GraphError
 from tinycnn.nn import layers as nn
-from tinycnn.nn.layers.base import Array, Layer, Shape, tupled
+from tinycnn.nn.layers.base import Array, Layer, Shape
 
 from .keras_activations import parse_activation, plain
 from .keras_config import LayerConfig
-from .keras_ops import is_operation
+from .keras_pictures import centre_crop, random_crop, resizing
+from .keras_refusals import refusal
 
 INERT = re.compile(
     r"name|trainable|batch_input_shape|batch_shape|input_shape|input_dtype|sparse|ragged|autocast"
@@ -51,6 +52,7 @@ class Rule:
     ``rename``: Keras's option -> our field, where they differ. ``harmless``: see `HARMLESS`.
     ``ignore``: options that change nothing at inference; None for all of them.
     ``derive``: makes fields of options that stand for something else here.
+    ``expand``: makes several layers of the one, by the options and the input's shape.
     """
 
     layer: type[Layer]
@@ -59,25 +61,24 @@ class Rule:
     ignore: frozenset[str] | None = frozenset()
     derive: Callable[[Mapping[str, Any], Shape], Mapping[str, Any]] | None = None
     constants: Callable[[Mapping[str, Any], Shape], Mapping[str, Array]] | None = None
+    expand: Callable[[Layer, Mapping[str, Any], Shape, bool], tuple[Layer, ...]] | None = None
 
 
 def convert_layer(layer: LayerConfig, name: str, shape: Shape, keras2: bool) -> Converted:
     """Make our layer, called ``name``, for a (first) input of ``shape``; ConversionError if not."""
-    where = f"layer {layer.name!r} ({layer.class_name})"
     rule = RULES.get(layer.class_name)
     if rule is None:
-        raise ConversionError(f"{where}: {_reason(layer)}")
+        raise ConversionError(refusal(layer))
     config = {key: plain(value) for key, value in layer.config.items()}
     try:
         options = _options(rule, config, shape)
         tail = _activation(options, name, keras2)
         made = rule.layer.from_config({**options, "name": name})
         constants = rule.constants(config, shape) if rule.constants else {}
-    except GraphError as error:
-        raise ConversionError(f"{where}: {reason(error)}") from None
-    except (ConversionError, ValueError) as error:
-        raise ConversionError(f"{where}: {error}") from None
-    return Converted((made, *tail), constants)
+        layers = rule.expand(made, config, shape, keras2) if rule.expand else (made,)
+    except ValueError as error:  # numbers that are none
+        raise ConversionError(str(error)) from None
+    return Converted((*layers, *tail), constants)
 
 
 def reason(error: GraphError) -> str:
@@ -118,24 +119,23 @@ def _activation(options: dict[str, Any], name: str, keras2: bool) -> tuple[Layer
 
 
 def _check_dtype(value: Any) -> None:
-    if isinstance(value, dict):  # a dtype policy of Keras 3
+    if isinstance(value, dict):  # a dtype policy; a map of them says what holds for which layer
         config = value.get("config")
-        value = config.get("name") if isinstance(config, dict) else None
+        config = config if isinstance(config, dict) else {}
+        if "Quantized" in str(value.get("class_name")):
+            raise ConversionError(
+                "is quantized, and its weights are integers; convert the model as it was before "
+                "quantize()"
+            )
+        parts = config.get("policy_map")
+        for part in (
+            config.get("default_policy"),
+            *(parts if isinstance(parts, dict) else {}).values(),
+        ):
+            _check_dtype(part)
+        value = config.get("name") if parts is None else None
     if value is not None and value not in DTYPES:
         raise ConversionError(f"its type {value!r} is not one of {sorted(DTYPES)}")
-
-
-def _reason(layer: LayerConfig) -> str:
-    if layer.class_name == "Lambda":
-        return (
-            "holds Python code, which is never executed; "
-            "replace it by a layer (Rescaling, Activation, ...) and save again"
-        )
-    if layer.class_name in RECURRENT:
-        return "recurrent layers cannot be converted; tinycnn runs image classifiers"
-    if is_operation(layer):
-        return "an operation of TensorFlow or Keras that tinycnn has no layer for"
-    return f"tinycnn has no such layer; it has {', '.join(sorted(nn.LAYERS))}"
 
 
 def _on_channels(config: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
@@ -169,20 +169,9 @@ def _single_axis(config: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
     return {"axis": axis[0] if isinstance(axis, list) and len(axis) == 1 else axis}
 
 
-def _centre(config: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
-    """Return what a crop of the centre cuts off; Keras resizes where the picture is smaller."""
-    sizes = config.get("height"), config.get("width")
-    if len(shape) != 3 or not all(type(s) is int and s > 0 for s in sizes):
-        raise ConversionError(f"cannot cut {sizes} out of {shape}")
-    extra = [have - want for have, want in zip(shape, sizes, strict=False)]  # type: ignore[operator]
-    if min(extra) < 0:
-        raise ConversionError(f"{sizes} is larger than the picture {shape}: Keras would resize it")
-    return {"cropping": tupled([[n // 2, n - n // 2] for n in extra])}
-
-
 def _rules() -> dict[str, Rule]:
     window = {"ignore": frozenset({"filters"}), "harmless": {"groups": (1,)}}
-    resizing = {"crop_to_aspect_ratio": (False,), "pad_to_aspect_ratio": (False,)}
+    square = frozenset({"crop_to_aspect_ratio", "pad_to_aspect_ratio", "fill_mode", "fill_value"})
     statistics = frozenset({"axis", "momentum", "fused", "synchronized", "renorm_momentum"})
     rules = {
         name: Rule(nn.LAYERS[name])
@@ -208,7 +197,8 @@ def _rules() -> dict[str, Rule]:
         "LeakyReLU": Rule(nn.LeakyReLU, rename={"alpha": "negative_slope"}),
         "PReLU": Rule(nn.PReLU, derive=_shared_axes),
         "Softmax": Rule(nn.Softmax, derive=_single_axis),
-        "CenterCrop": Rule(nn.Cropping2D, ignore=frozenset({"height", "width"}), derive=_centre),
+        "CenterCrop": Rule(nn.Resizing, expand=centre_crop),
+        "RandomCrop": Rule(nn.Resizing, ignore=frozenset({"seed", "rng_type"}), expand=random_crop),
         "BatchNormalization": Rule(
             nn.BatchNormalization, ignore=statistics, derive=_on_channels,
             harmless={
@@ -222,8 +212,7 @@ def _rules() -> dict[str, Rule]:
             derive=_on_channels_or_all, constants=_given_statistics,
         ),
         "Resizing": Rule(
-            nn.Resizing, ignore=frozenset({"fill_mode", "fill_value"}),
-            harmless={**resizing, "antialias": (False,)},
+            nn.Resizing, ignore=square, harmless={"antialias": (False,)}, expand=resizing,
         ),
     }  # fmt: skip
     return rules | {alias: rules[name] for alias, name in ALIASES.items()}
@@ -241,20 +230,12 @@ ALIASES = {
     "BatchNormalizationV2": "BatchNormalization",
     "SyncBatchNormalization": "BatchNormalization",
 }
-# They change pictures in training only. RandomCrop is none of them: it crops at inference too.
+# They change pictures in training only. RandomCrop is none of them: see `keras_pictures`.
 AUGMENTATIONS = (
     *("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast"),
     *("RandomBrightness", "RandomHeight", "RandomWidth", "RandomShear", "RandomPerspective"),
     *("RandomHue", "RandomSaturation", "RandomSharpness", "RandomColorJitter", "RandomErasing"),
     *("RandomColorDegeneration", "RandomPosterization", "RandomGrayscale", "RandomInvert"),
     *("RandomGaussianBlur", "RandomElasticTransform", "RandAugment", "AugMix", "MixUp", "CutMix"),
-)
-RECURRENT = frozenset(
-    f"{prefix}{name}"
-    for prefix in ("", "CuDNN")
-    for name in (
-        *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed"),
-        *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "LSTMCell", "GRUCell"),
-    )
 )
 RULES: Mapping[str, Rule] = _rules()

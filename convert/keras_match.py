@@ -18,6 +18,7 @@ from tinycnn.nn.layers.base import Array, Layer, Shape
 
 from .dialect import Dialect, split_name
 from .hdf5 import Group
+from .keras_config import snake_case
 from .keras_weights import (
     OTHER_NAMES,
     STATE,
@@ -26,7 +27,6 @@ from .keras_weights import (
     keras3_arrays,
     keras3_layers,
     legacy_arrays,
-    snake_case,
 )
 from .kernels import FROM_OUT_FIRST, arrange
 

@@ -19,7 +19,7 @@ from tinycnn.nn.layers.base import Array
 
 from .dialect import Dialect, split_name
 from .hdf5 import Group
-from .keras_config import LayerConfig, ModelConfig
+from .keras_config import LayerConfig, ModelConfig, snake_case
 from .keras_graph import Leaf, Path, leaves_of
 from .kernels import arrange
 
@@ -273,13 +273,6 @@ def _holds_arrays(group: Group) -> bool:
 def _number(name: str, stem: str) -> int | None:
     found = re.fullmatch(re.escape(stem) + r"(?:_(\d{1,6}))?", name)
     return int(found[1] or 0) if found else None
-
-
-def snake_case(name: str) -> str:
-    """Spell a class as Keras 3 names its group: Conv2D -> conv2d, PReLU -> p_re_lu."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _spell(leaf: Leaf) -> str:
