@@ -113,10 +113,11 @@ class _Builder:
                 f"{len(model.inputs)}"
             )
         values = dict(zip(model.inputs, inputs, strict=True))
-        for name, number in _order(model):
+        first = _first_calls(model)
+        for name, number in _order(model, first):
             layer = model.layers[name]
             if layer.class_name != "InputLayer":
-                outputs = self._call(layer, layer.calls[number], path, values)
+                outputs = self._call(layer, layer.calls[number - first[name]], path, values)
                 values |= {Ref(name, number, i): out for i, out in enumerate(outputs)}
         if missing := [ref for ref in model.outputs if ref not in values]:
             raise ConversionError(f"model {model.name!r}: its output {missing[0].layer!r} is open")
@@ -224,12 +225,31 @@ def _is_tensors(value: Any) -> bool:
     return isinstance(value, Ref)
 
 
-def _order(model: ModelConfig) -> list[tuple[str, int]]:
+def _first_calls(model: ModelConfig) -> dict[str, int]:
+    """The number that the first call of each layer has.
+
+    Mostly 0. Keras 2 counts the making of a nested model as its call 0, which is in no list.
+    """
+    named = {
+        (ref.layer, ref.call)
+        for layer in model.layers.values()
+        for call in layer.calls
+        for ref in call.inputs
+    } | {(ref.layer, ref.call) for ref in model.outputs}
+    return {
+        name: int(
+            layer.model is not None and (name, 0) not in named and (name, len(layer.calls)) in named
+        )
+        for name, layer in model.layers.items()
+    }
+
+
+def _order(model: ModelConfig, first: Mapping[str, int]) -> list[tuple[str, int]]:
     """All calls of the model's layers, each after those that it needs."""
     needs: dict[tuple[str, int], set[Any]] = {
         (layer.name, number): {(ref.layer, ref.call) for ref in call.inputs}
         for layer in model.layers.values()
-        for number, call in enumerate(layer.calls)
+        for number, call in enumerate(layer.calls, first[layer.name])
     }
     try:
         return [item for item in TopologicalSorter(needs).static_order() if item in needs]

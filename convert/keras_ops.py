@@ -127,7 +127,7 @@ def convert_operation(
     if made is None:
         raise ConversionError(f"{said}: with {_spell(values)}, it cannot be converted")
     layers = tuple(
-        replace(each, name=f"{name}_{i}" if i else name) for i, each in enumerate(made.layers)
+        replace(each, name=f"{name}.{i}" if i else name) for i, each in enumerate(made.layers)
     )
     return Converted(layers, made.constants)
 
