@@ -17,7 +17,7 @@ from tinycnn.nn.graph import Graph
 from tinycnn.nn.model import Model
 from tinycnn.nn.selftest import record, replay
 
-from . import keras, options
+from . import keras, options, teachable
 from .proof import prove
 
 
@@ -34,6 +34,8 @@ def _convert(argv: Sequence[str]) -> int:
     )
     model, said = make_model(found, chosen, output.stem)
     print(_describe(model, found.origin, chosen.verbose))
+    if found.labels:
+        print(_recognised(found.labels))
     if not said:
         print(_assumption(model))
     for difference in prove(model):
@@ -50,8 +52,9 @@ def make_model(found: keras.Imported, chosen: argparse.Namespace, name: str) -> 
         raise ConversionError(f"takes {graph.input_shape}; images are (height, width, 1 or 3)")
     if len(graph.output_shape) != 1:
         raise ConversionError(f"gives {graph.output_shape} for an image; a classifier gives a row")
-    preprocessing, said = options.preprocessing(chosen, graph.input_shape)
-    names = options.labels(chosen)
+    known = teachable.PREPROCESSING if found.labels else None
+    preprocessing, said = options.preprocessing(chosen, graph.input_shape, known)
+    names = options.labels(chosen) or found.labels
     options.check_count(names, max(graph.output_shape[0], 2))  # one sigmoid unit tells two apart
     weights = modelfile.rounded(found.weights) if chosen.dtype == "float16" else found.weights
     model = Model(
@@ -122,6 +125,14 @@ def _note_numbered(given: tuple[str, ...], labels: tuple[str, ...]) -> None:
     if changed:
         shown = ", ".join(changed[:8]) + ", ..." * (len(changed) > 8)
         print(f"note: labels that occur more than once are numbered: {shown}", file=sys.stderr)
+
+
+def _recognised(labels: tuple[str, ...]) -> str:
+    return (
+        f"recognised: an export of Teachable Machine with the labels {', '.join(labels)}; images "
+        "are prepared as its sample code does (RGB, the middle square, lanczos, x / 127.5 - 1), "
+        "where no option says otherwise"
+    )
 
 
 def _assumption(model: Model) -> str:

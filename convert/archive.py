@@ -1,6 +1,7 @@
 """The `.keras` archive: a zip with `config.json`, `metadata.json` and `model.weights.h5`.
 
-Read into memory under limits, never unpacked to disk: names cannot lead anywhere.
+Also Teachable Machine's, which holds `keras_model.h5` and `labels.txt`. Read into memory under
+limits, never unpacked to disk: names cannot lead anywhere, and other members are never read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 
 from tinycnn.errors import ConversionError
 from tinycnn.nn import strictjson
+
+from .teachable import LABELS, MAX_LABELS, MODEL
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MAX_MEMBERS = 1000
@@ -31,11 +34,31 @@ class Archive:
     weights: bytes
 
 
-def read_archive(path: Path) -> Archive:
-    """Read a `.keras` file; ConversionError says what is refused."""
+@dataclass(frozen=True)
+class Export:
+    """What Teachable Machine's zip holds: the bytes of an HDF5 file, and of the labels."""
+
+    model: bytes
+    labels: bytes
+
+
+def read_archive(path: Path) -> Archive | Export:
+    """Read a `.keras` file or an export; ConversionError says what is refused."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = _members(archive)
+            infos = archive.infolist()
+            if len(infos) > MAX_MEMBERS:
+                raise ConversionError(
+                    f"{len(infos)} files in the archive; at most {MAX_MEMBERS} are read"
+                )
+            names = {info.filename for info in infos}
+            if MODEL in names and CONFIG not in names:
+                members = _members(infos, (MODEL, LABELS), "an export of Teachable Machine")
+                return Export(
+                    _content(archive, members[MODEL], MAX_WEIGHTS),
+                    _content(archive, members[LABELS], MAX_LABELS),
+                )
+            members = _members(infos, (CONFIG, METADATA, WEIGHTS), "a .keras file")
             return Archive(
                 _json(archive, members[CONFIG]),
                 _json(archive, members[METADATA]),
@@ -47,18 +70,16 @@ def read_archive(path: Path) -> Archive:
         raise ConversionError(f"a zip archive that cannot be read: {error}") from error
 
 
-def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    infos = archive.infolist()
+def _members(
+    infos: list[zipfile.ZipInfo], wanted: tuple[str, ...], what: str
+) -> dict[str, zipfile.ZipInfo]:
     names = [info.filename for info in infos]
-    if len(infos) > MAX_MEMBERS:
-        raise ConversionError(f"{len(infos)} files in the archive; at most {MAX_MEMBERS} are read")
-    for name in (CONFIG, METADATA, WEIGHTS):
+    for name in wanted:
         if names.count(name) != 1:
             raise ConversionError(
-                f"a zip archive with {names.count(name)} files called {name!r}; "
-                "a .keras file has one"
+                f"a zip archive with {names.count(name)} files called {name!r}; {what} has one"
             )
-    return {info.filename: info for info in infos}
+    return {info.filename: info for info in infos if info.filename in wanted}
 
 
 def _json(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from tinycnn.nn.architectures import ARCHITECTURES
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers.base import Array, Shape
 
-from .archive import read_archive
+from . import teachable
+from .archive import Export, read_archive
 from .dialect import Dialect, find_dialect
 from .hdf5 import Group
 from .isolation import read_isolated
@@ -32,12 +33,17 @@ ZIP_MAGIC = b"PK\x03\x04"
 
 @dataclass(frozen=True)
 class Imported:
-    """A network as it was found: graph, weights (``LAYER/WEIGHT``), and where it came from."""
+    """A network as it was found: graph, weights (``LAYER/WEIGHT``), and where it came from.
+
+    ``labels``: of an export of Teachable Machine. ``classes``: what it has if it is built like one.
+    """
 
     graph: Graph
     weights: Mapping[str, Array]
     name: str
     origin: str
+    classes: int = 0
+    labels: tuple[str, ...] = ()
 
 
 def read(
@@ -77,14 +83,22 @@ def _read(
         if kernels:
             raise ConversionError("Keras 3 never turns kernels; leave --kernels away")
         archive = read_archive(path)
+        if isinstance(archive, Export):
+            found = _from_hdf5(read_hdf5(archive.model), None, shape, None)
+            return _labelled(found, archive.labels)
         dialect = Dialect(_version(archive.metadata), "tensorflow")
         if dialect.keras1:
             raise ConversionError("its metadata.json does not say which Keras wrote it")
         root = read_hdf5(archive.weights)
         return _convert(root, parse_model(archive.config), dialect, ".keras", shape)
     if magic.startswith(HDF5_MAGIC):
-        return _from_hdf5(read_hdf5(path), architecture, shape, kernels)
+        found = _from_hdf5(read_hdf5(path), architecture, shape, kernels)
+        return _labelled(found, teachable.beside(path)) if found.classes else found
     raise ConversionError(_what_it_is(magic))
+
+
+def _labelled(found: Imported, labels: bytes) -> Imported:
+    return replace(found, labels=teachable.labels(labels, found.classes))
 
 
 def _from_hdf5(
@@ -110,7 +124,10 @@ def _convert(
 ) -> Imported:
     graph, leaves = build_graph(model, shape, dialect)
     weights = collect(root, model, leaves, dialect)
-    return Imported(graph, _in_graph_order(graph, weights), model.name, f"{dialect}, {suffix}")
+    return Imported(
+        graph, _in_graph_order(graph, weights), model.name, f"{dialect}, {suffix}",
+        teachable.count_classes(model),
+    )  # fmt: skip
 
 
 def _weights_only(root: Group, architecture: Graph | None, dialect: Dialect) -> Imported:

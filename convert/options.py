@@ -96,11 +96,18 @@ PREPROCESSING = (
 )
 
 
-def preprocessing(options: argparse.Namespace, input_shape: Shape) -> tuple[Preprocessing, bool]:
-    """Make the preprocessing; also whether any of its numbers was given, or all were assumed."""
+def preprocessing(
+    options: argparse.Namespace, input_shape: Shape, known: Preprocessing | None = None
+) -> tuple[Preprocessing, bool]:
+    """Make the preprocessing; also whether any of its numbers was given, or all were assumed.
+
+    ``known``: what holds for a file of this kind, where no option says otherwise.
+    """
     given = {k: v for k in PREPROCESSING if (v := getattr(options, k)) is not None}
     if "offset" in given and len(given["offset"]) == 1:
         given["offset"] = given["offset"][0]
+    if known is not None:
+        return dataclasses.replace(known, **given), True
     default = "grayscale" if input_shape[-1] == 1 else "rgb"
     said = any(key in given for key in ("scale", "offset", "standardization"))
     return Preprocessing(**{"color_mode": default, **given}), said
