@@ -15,6 +15,7 @@ from typing import Any
 from tinycnn.errors import ConversionError
 from tinycnn.nn import strictjson
 
+from .foreign import describe_zip
 from .teachable import LABELS, MAX_LABELS, MODEL
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -58,6 +59,8 @@ def read_archive(path: Path) -> Archive | Export:
                     _content(archive, members[MODEL], MAX_WEIGHTS),
                     _content(archive, members[LABELS], MAX_LABELS),
                 )
+            if CONFIG not in names and (known := describe_zip(names)):
+                raise ConversionError(known)
             members = _members(infos, (CONFIG, METADATA, WEIGHTS), "a .keras file")
             return Archive(
                 _json(archive, members[CONFIG]),

@@ -18,6 +18,7 @@ from tinycnn.nn.layers.base import Array, Shape
 from . import teachable
 from .archive import Export, read_archive
 from .dialect import Dialect, find_dialect
+from .foreign import describe_file, describe_folder
 from .hdf5 import Group
 from .isolation import read_isolated
 from .keras1 import translate
@@ -94,7 +95,7 @@ def _read(
     if magic.startswith(HDF5_MAGIC):
         found = _from_hdf5(read_hdf5(path), architecture, shape, kernels)
         return _labelled(found, teachable.beside(path)) if found.classes else found
-    raise ConversionError(_what_it_is(magic))
+    raise ConversionError(describe_file(path.name, magic))
 
 
 def _labelled(found: Imported, labels: bytes) -> Imported:
@@ -160,23 +161,8 @@ def _magic(path: Path) -> bytes:
     """Read the first bytes of a regular file; nothing else is opened."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
-        saved = (path / "saved_model.pb").is_file()
-        raise ConversionError(
-            "a TensorFlow SavedModel folder; in Python: model.save('NAME.keras'), and convert that"
-            if saved
-            else "a folder; give a .h5 or .keras file"
-        )
+        raise ConversionError(describe_folder(path))
     if not stat.S_ISREG(mode):
         raise ConversionError("not a regular file")
     with path.open("rb") as file:
         return file.read(16)
-
-
-def _what_it_is(magic: bytes) -> str:
-    if magic[4:8] == b"TFL3":
-        return "a TensorFlow Lite model; convert the Keras model that it was made of"
-    if magic[:2] == b"\x80\x02" or magic[:1] == b"\x80":
-        return "a Python pickle, which is never loaded; save the model as .keras"
-    if magic[8:9] == b"{":
-        return "a safetensors file; if it is tinycnn's, it needs no conversion"
-    return "not a Keras model: neither HDF5 (.h5) nor a zip archive (.keras)"

@@ -277,34 +277,6 @@ def test_calls_of_shared_models_are_limited(tmp_path):
         convert(tmp_path, config, {"none": {}})
 
 
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"", "not a Keras model"),
-        (b"hello, this is text", "not a Keras model"),
-        (b"\x1c\0\0\0TFL3" + b"\0" * 99, "a TensorFlow Lite model"),
-        (b"\x80\x04\x95" + b"\0" * 99, "a Python pickle, which is never loaded"),
-        (b"\x40\0\0\0\0\0\0\0{}", "a safetensors file"),
-        (b"PK\x03\x04" + b"\0" * 99, "damaged zip"),
-        (b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "damaged HDF5"),
-    ],
-)
-def test_other_files(data, words, tmp_path):
-    (tmp_path / "m").write_bytes(data)
-    with pytest.raises(ConversionError, match=words):
-        keras.read(tmp_path / "m", read_hdf5=read_here)
-
-
-def test_folders(tmp_path):
-    with pytest.raises(ConversionError, match="a folder; give"):
-        keras.read(tmp_path)
-    (tmp_path / "saved_model.pb").touch()
-    with pytest.raises(ConversionError, match=r"SavedModel folder; in Python: model.save\('NAME"):
-        keras.read(tmp_path)
-    with pytest.raises(ConversionError, match=r"cannot read .*: No such file"):
-        keras.read(tmp_path / "none")
-
-
 def test_plain_hdf5(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["data"] = np.zeros(3)
