@@ -18,6 +18,7 @@ MODELS = frozenset({"Sequential", "Functional", "Model", "Pipeline"})
 CHAINS = frozenset({"Sequential", "Pipeline"})  # of layers, each called once
 MAX_LAYERS = 10_000
 MAX_NESTING = 16
+MAX_CLASS = 200  # characters of a class's name
 
 Json = dict[str, Any]
 
@@ -97,6 +98,8 @@ def parse_model(data: Any, place: str = "the model", depth: int = 0) -> ModelCon
 
 def _parse_layer(entry: Any, place: str, depth: int) -> LayerConfig:
     class_name = _want(entry, "class_name", str, place)
+    if not class_name.isprintable() or len(class_name) > MAX_CLASS:
+        raise ConversionError(f"{place}: a layer whose class cannot be printed")
     config = _want(entry, "config", (dict, list), f"{place}: a {class_name}")
     if isinstance(config, list):
         config = {"layers": config}

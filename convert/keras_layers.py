@@ -76,7 +76,7 @@ def convert_layer(layer: LayerConfig, name: str, shape: Shape, keras2: bool) -> 
         made = rule.layer.from_config({**options, "name": name})
         constants = rule.constants(config, shape) if rule.constants else {}
         layers = rule.expand(made, config, shape, keras2) if rule.expand else (made,)
-    except ValueError as error:  # numbers that are none
+    except (TypeError, ValueError) as error:  # numbers that are none
         raise ConversionError(str(error)) from None
     return Converted((*layers, *tail), constants)
 
@@ -134,7 +134,7 @@ def _check_dtype(value: Any) -> None:
         ):
             _check_dtype(part)
         value = config.get("name") if parts is None else None
-    if value is not None and value not in DTYPES:
+    if value is not None and not (isinstance(value, str) and value in DTYPES):
         raise ConversionError(f"its type {value!r} is not one of {sorted(DTYPES)}")
 
 

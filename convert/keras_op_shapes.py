@@ -160,7 +160,12 @@ def _mixed(x: Any, matrix: Any) -> Made:
 
 def _picked(x: Any, channels: Any) -> Made:
     """Make a picture of channels of the old one, by number."""
-    return _mixed(x, np.eye(x.shape[-1], dtype=np.float32)[:, channels])
+    old, new = x.shape[-1], len(channels)
+    if not 1 <= old * new <= MAX_MATRIX:
+        return None
+    matrix = np.zeros((old, new), np.float32)
+    matrix[channels, np.arange(new)] = 1
+    return _mixed(x, matrix)
 
 
 def _get_item(x: Any, key: Any) -> Made:
@@ -189,12 +194,14 @@ def _get_item(x: Any, key: Any) -> Made:
 def _part(item: Any) -> Any:
     """Read one part of an index in Keras's JSON."""
     if isinstance(item, Mapping):
-        if item.get("class_name") == "__ellipsis__":
+        kind = item.get("class_name")
+        if kind == "__ellipsis__":
             return Ellipsis
-        item = item.get("config") if item.get("class_name") == "__slice__" else item
-        numbers = [item.get(k) for k in ("start", "stop", "step")] if item else ["?"]
-        if all(n is None or type(n) is int for n in numbers):
-            return slice(*numbers)
+        item = item.get("config") if kind == "__slice__" else item
+        if isinstance(item, Mapping) and {"start", "stop", "step"} <= set(item):
+            numbers = [item[k] for k in ("start", "stop", "step")]
+            if all(n is None or type(n) is int for n in numbers):
+                return slice(*numbers)
     if type(item) is not int:
         raise ValueError(f"{str(item)[:40]} is no index")
     return item

@@ -77,6 +77,7 @@ POSITIONS = {  # of the arguments that follow the first in Keras 3's calls
     **dict.fromkeys(("add", "subtract", "multiply", "true_divide", "maximum", "minimum"), ("y",)),
     "get_item": ("key",),
 }
+MAX_NAME = 100
 INERT = frozenset({"name", "trainable", "training"})
 
 
@@ -110,6 +111,8 @@ def convert_operation(
     ``shapes``: of ``call.inputs``. ConversionError where there are none.
     """
     said, what, given = _read(layer, call)
+    if not said.isprintable() or len(said) > MAX_NAME:
+        raise ConversionError("an operation whose name cannot be printed")
     maker = MAKERS.get(what)
     if maker is None:
         raise ConversionError(
@@ -118,11 +121,11 @@ def convert_operation(
     operands = iter([Operand(shape) for shape in shapes])
     values = {k: _value(v, operands) for k, v in given.items() if k not in INERT}
     first = values.pop("first", None)
-    if not _is_tensors(first) and what not in ARITHMETIC:
-        raise ConversionError(f"{said}: does not work on a tensor")
+    if next(operands, None) is not None or not (_is_tensors(first) or what in ARITHMETIC):
+        raise ConversionError(f"{said}: works on something else than its tensors")
     try:
         made = maker(first, **{ARGUMENTS.get(k, k): v for k, v in values.items() if v is not None})
-    except (TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
         raise ConversionError(f"{said}: with {_spell(values)}: {error}") from None
     if made is None:
         raise ConversionError(f"{said}: with {_spell(values)}, it cannot be converted")
@@ -157,11 +160,8 @@ def _function(said: str) -> str:
 
 def _arguments(call: Call, names: tuple[str, ...]) -> dict[str, Any]:
     """Arguments by name: those by position have ``names``, and what is left over a number."""
-    keywords = dict(call.keywords)
     names += tuple(f"argument {i}" for i in range(len(names), len(call.arguments)))
-    if not call.arguments and "x" in keywords:
-        keywords = {"first": keywords.pop("x"), **keywords}
-    return dict(zip(names, call.arguments, strict=False)) | keywords
+    return dict(zip(names, call.arguments, strict=False)) | call.keywords
 
 
 def _node(layer: LayerConfig, call: Call) -> tuple[str, str, dict[str, Any]]:
@@ -174,7 +174,9 @@ def _node(layer: LayerConfig, call: Call) -> tuple[str, str, dict[str, Any]]:
         axis = {} if said == "AddN" else {"axis": constants.get(str(len(tensors)))}
         what = "add_n" if said == "AddN" else "concatenate"
         return said, what, {"first": tuple(tensors), **axis, **_attributes(node)}
-    what, names = NODES.get(said, ("", ()))
+    if said not in NODES:
+        return said, "", {}
+    what, names = NODES[said]
     queue = iter(tensors)
     given = {}
     for position, key in enumerate(names):
@@ -196,9 +198,19 @@ def _attributes(node: Mapping[str, Any]) -> dict[str, Any]:
         if kind == "type" or key in ("N", "_output_shapes", "_cloned", "explicit_paddings"):
             continue
         if kind == "list":
-            content = [int(i) for i in content.get("i", [])] if isinstance(content, dict) else None
+            content = _integers(content)
         result[str(key)] = _text(content) if kind == "s" else content
     return result
+
+
+def _integers(value: Any) -> list[int]:
+    """Read a list of 64-bit integers, which protobuf's JSON writes as texts."""
+    items = value.get("i", []) if isinstance(value, dict) else None
+    if not isinstance(items, list) or not all(
+        isinstance(i, str) and re.fullmatch(r"-?\d{1,9}", i, re.ASCII) for i in items
+    ):
+        raise ConversionError("an attribute's list cannot be read")
+    return [int(i) for i in items]
 
 
 def _text(value: Any) -> str:
@@ -224,4 +236,4 @@ def _is_tensors(value: Any) -> bool:
 
 
 def _spell(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{k} = {str(v)[:40]}" for k, v in values.items())[:200] or "no options"
+    return ", ".join(f"{k} = {repr(v)[:40]}" for k, v in values.items())[:200] or "no options"

@@ -2,43 +2,14 @@
 
 import numpy as np
 import pytest
-from tinycnn.convert import keras as converter
-from tinycnn.convert.hdf5 import read as read_here
 
-from tests.backends import WORKING
-from tinycnn.engine.session import Session
+from tests.convert.against_keras import check, saved
 from tinycnn.errors import ConversionError
-from tinycnn.nn.model import Model
-from tinycnn.nn.preprocessing import Preprocessing
 
 keras = pytest.importorskip("keras")
 pytestmark = [pytest.mark.keras, pytest.mark.filterwarnings("ignore")]
 L, ops, apps = keras.layers, keras.ops, keras.applications
-SHAPE = (7, 9, 3)
 VECTOR = np.array([1.5, -2, 0.25], np.float32)
-TOLERANCE = 1e-4
-
-
-def saved(function, folder, suffix=".keras", shape=SHAPE):
-    """A model of one function, and what the converter makes of its file."""
-    inputs = keras.Input(shape)
-    model = keras.Model(inputs, function(inputs))
-    model.save(folder / f"m{suffix}")
-    return model, converter.read(folder / f"m{suffix}", read_hdf5=read_here)
-
-
-def check(model, found):
-    """Equal outputs, in the reference and in every backend."""
-    random = np.random.default_rng(3)
-    x = random.normal(size=(2, *found.graph.input_shape)).astype(np.float32) * 3
-    expected = np.asarray(model(x, training=False))
-    reference = found.graph.forward(x, found.weights)
-    assert reference.shape == expected.shape
-    np.testing.assert_allclose(reference, expected, atol=TOLERANCE, rtol=TOLERANCE)
-    ours = Model(found.graph, found.weights, Preprocessing("rgb"))
-    for backend in WORKING:
-        got = Session(ours, backend=backend).predict(x)
-        np.testing.assert_allclose(got, expected, atol=TOLERANCE, rtol=TOLERANCE, err_msg=backend)
 
 
 OPERATIONS = {
@@ -146,7 +117,7 @@ def test_attention_over_channels(tmp_path):
         (lambda x: 1 / x, "TrueDivide: with y = .*cannot be converted"),
         (lambda x: x / 0, "divides by zero"),
         (lambda x: x / (x + 1), "TrueDivide"),
-        (lambda x: ops.cast(x, "int32"), "Cast: with dtype = int32"),
+        (lambda x: ops.cast(x, "int32"), "Cast: with dtype = 'int32'"),
         (lambda x: ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect"), "Pad: with"),
         (lambda x: ops.reshape(x, (63, -1)), "Reshape: with"),
         (lambda x: x[:, ::2], "GetItem: with"),

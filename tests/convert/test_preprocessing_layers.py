@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tinycnn.convert import keras as converter
 
-from tests.convert.test_operations import check, saved
+from tests.convert.against_keras import check, saved
 
 keras = pytest.importorskip("keras")
 pytestmark = [pytest.mark.keras, pytest.mark.filterwarnings("ignore")]
