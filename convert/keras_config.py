@@ -165,7 +165,7 @@ def _refs(value: Any, place: str) -> Iterator[Ref]:
         raise ConversionError(f"{place}: its in- or outputs are not listed")
     for item in [value] if _is_ref(value) else value:
         if not _is_ref(item):
-            raise ConversionError(f"{place}: {str(item)[:60]} names no tensor")
+            raise ConversionError(f"{place}: {repr(item)[:60]} names no tensor")
         yield Ref(*item[:3])
 
 

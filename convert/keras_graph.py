@@ -198,10 +198,9 @@ def _named(where: str) -> Iterator[None]:
     """Put a layer's name, as the file has it, before what is wrong with it."""
     try:
         yield
-    except GraphError as error:
-        raise ConversionError(f"{where}: {reason(error)}") from None
-    except ConversionError as error:
-        raise ConversionError(f"{where}: {error}") from None
+    except (GraphError, ConversionError) as error:
+        why = reason(error) if isinstance(error, GraphError) else str(error)
+        raise ConversionError(f"{where}: {' '.join(why.split())}") from None  # on one line
 
 
 def _check_call(call: Call) -> None:

@@ -76,8 +76,8 @@ def convert_layer(layer: LayerConfig, name: str, shape: Shape, keras2: bool) -> 
         made = rule.layer.from_config({**options, "name": name})
         constants = rule.constants(config, shape) if rule.constants else {}
         layers = rule.expand(made, config, shape, keras2) if rule.expand else (made,)
-    except (TypeError, ValueError) as error:  # numbers that are none
-        raise ConversionError(str(error)) from None
+    except (TypeError, ValueError, LookupError) as error:  # numbers that are none, or missing
+        raise ConversionError(f"its configuration cannot be read: {error}") from None
     return Converted((*layers, *tail), constants)
 
 

@@ -35,7 +35,7 @@ MAX_LABELS_FILE = 1 << 20
 def parser() -> cli.Parser:
     """Build the command line."""
     p = cli.Parser("convert", "Turn a Keras file into a tinycnn model file.", EPILOG)
-    p.add_argument("model", type=Path, help="a .h5, .keras or .weights.h5 file, or a Teachable Machine zip")
+    p.add_argument("model", type=Path, help=".h5, .keras, .weights.h5 or converted_keras.zip")
     p.add_argument("-o", "--output", type=Path, help="file to write; default: beside the input")
     p.add_argument("--force", action="store_true", help="replace an existing file")
     p.add_argument("--dtype", choices=("float32", "float16"), default="float32")
