@@ -26,7 +26,7 @@ def arrange(
 
     ``out_first``: whether the file's layer had Theano's layout. ``order``: see `Adapted`.
     """
-    if len(order.get(weight, ())) == value.ndim:
+    if weight in order and len(order[weight]) == value.ndim:
         value = value.transpose(order[weight])
     if weight not in KERNELS or value.ndim != 4:
         return value

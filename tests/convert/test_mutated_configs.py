@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5py
 import pytest
+from tinycnn.convert.dialect import Dialect
 from tinycnn.convert.keras_config import parse_model
 from tinycnn.convert.keras_graph import build_graph
 
@@ -73,7 +74,7 @@ def test_no_configuration_crashes_the_converter(name):
         for _ in range(rng.choice((1, 1, 2, 4))):
             change(config, rng.choice(everywhere), rng)
         try:
-            build_graph(parse_model(config), None, keras2=True)
+            build_graph(parse_model(config), None, Dialect("2.15.0", "tensorflow"))
         except TinycnnError as error:
             refused.append(str(error))
     assert COUNT / 10 < len(refused) < COUNT
