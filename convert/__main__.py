@@ -1,4 +1,4 @@
-"""``tinycnn convert MODEL``: a Keras file in, one safe model file out, and the proof that it is."""
+"""``tinycnn convert MODEL``: a foreign file in, one safe model file out, and the proof of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tinycnn.nn.graph import Graph
 from tinycnn.nn.model import Model
 from tinycnn.nn.selftest import record, replay
 
-from . import keras, options, teachable
+from . import keras, options, pytorch, teachable
 from .proof import prove
 
 
@@ -29,20 +29,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _convert(argv: Sequence[str]) -> int:
     chosen = options.parser().parse_args(argv)
     output = _output(chosen)
-    found = keras.read(
-        chosen.model, _architecture(chosen), _given_input(chosen), kernels=chosen.kernels
-    )
+    found = _read(chosen)
     model, said = make_model(found, chosen, output.stem)
     print(_describe(model, found.origin, chosen.verbose))
     if found.labels:
         print(_recognised(found.labels))
+    if found.note:
+        print(f"note: {found.note}")
     if not said:
-        print(_assumption(model))
+        print(_assumption(model) + f" ({found.usual})" * bool(found.usual))
     for difference in prove(model):
         print(f"proof: {difference}")
     _write(model, output, chosen.dtype)
     print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB); its self-test passes")
     return 0
+
+
+def _read(chosen: argparse.Namespace) -> keras.Imported:
+    if pytorch.is_pytorch(chosen.model):
+        network = chosen.architecture, chosen.input, chosen.classes, chosen.alpha
+        return pytorch.read(chosen.model, *network)
+    return keras.read(
+        chosen.model, _architecture(chosen), _given_input(chosen), kernels=chosen.kernels
+    )
 
 
 def make_model(found: keras.Imported, chosen: argparse.Namespace, name: str) -> tuple[Model, bool]:

@@ -45,6 +45,8 @@ class Imported:
     origin: str
     classes: int = 0
     labels: tuple[str, ...] = ()
+    note: str = ""  # what the conversion assumes
+    usual: str = ""  # how inputs are usually prepared for such a network
 
 
 def read(

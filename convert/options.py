@@ -13,6 +13,7 @@ from tinycnn import cli
 from tinycnn.errors import TinycnnError, UsageError
 from tinycnn.nn import strictjson
 from tinycnn.nn.architectures import ARCHITECTURES
+from tinycnn.nn.architectures.torchvision import TORCHVISION
 from tinycnn.nn.layers.base import Shape
 from tinycnn.nn.model import Decision, Figures, Provenance, Rule
 from tinycnn.nn.preprocessing import ColorMode, Interpolation, Preprocessing, Standardization
@@ -23,8 +24,10 @@ examples:
   tinycnn convert weights.h5 --architecture mobilenet_v2 --input 224x224x1 --classes 2
   tinycnn convert weights.h5 --architecture mobilenet:alpha=0.5,head=conv --classes 3
   tinycnn convert weights.h5 --architecture cnn5:dense=128-64-32,dropout=0.5
+  tinycnn convert model.pth --architecture densenet169 --labels normal,abnormal
 
 architectures: {", ".join(ARCHITECTURES)}
+of PyTorch: {", ".join(TORCHVISION)}
 
 Nothing in the file is executed. The preprocessing must be the one of the training: what is not
 said here is printed as assumed. exit status: 0 converted; 2 not; 130 interrupted"""
@@ -34,8 +37,10 @@ MAX_LABELS_FILE = 1 << 20
 
 def parser() -> cli.Parser:
     """Build the command line."""
-    p = cli.Parser("convert", "Turn a Keras file into a tinycnn model file.", EPILOG)
-    p.add_argument("model", type=Path, help=".h5, .keras, .weights.h5 or converted_keras.zip")
+    p = cli.Parser("convert", "Turn a Keras or PyTorch file into a tinycnn model file.", EPILOG)
+    p.add_argument(
+        "model", type=Path, help=".h5, .keras, .weights.h5, converted_keras.zip or PyTorch's .pth"
+    )
     p.add_argument("-o", "--output", type=Path, help="file to write; default: beside the input")
     p.add_argument("--force", action="store_true", help="replace an existing file")
     p.add_argument("--dtype", choices=("float32", "float16"), default="float32")
@@ -53,7 +58,10 @@ def _network(group: Any) -> None:
     group.add_argument(
         "--input", type=_shape, metavar="HxWxC", help="also for files that leave the size open"
     )
-    group.add_argument("--classes", type=int, help="default: the architecture's own, 2 or 1")
+    group.add_argument(
+        "--classes", type=int,
+        help="default: the architecture's own; of a PyTorch file, as many as it has",
+    )  # fmt: skip
     group.add_argument(
         "--kernels", choices=("tensorflow", "theano"),
         help="whose they are in a file of Keras 1 that does not say it",
