@@ -43,20 +43,16 @@ def read_archive(file: IO[bytes]) -> Saved:
         roots = [name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl")]
         if len(roots) != 1:
             raise ConversionError(f"a zip archive with {len(roots)} files called data.pkl, not 1")
-        if f"{roots[0]}constants.pkl" in members:
-            raise ConversionError(
-                "a TorchScript program; in Python: torch.save(model.state_dict(), 'NAME.pth'), "
-                "and convert that"
-            )
         return _from_members(_Members(archive, members, roots[0]))
     except UNREADABLE as error:
         raise ConversionError(f"a zip archive that cannot be read: {error}") from None
 
 
-# NotImplementedError: encrypted or compressed as nobody does; the last three: damaged entries.
+# What Python's reader was seen to raise for damaged archives. RuntimeError: encrypted, or
+# compressed as nobody does; OSError: a place before the file's beginning.
 UNREADABLE = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError),
-    *(LookupError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError),
+    *(ValueError, OverflowError, LookupError, AttributeError),
 )
 
 
@@ -67,6 +63,11 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     members = {info.filename: info for info in infos}
     if len(members) != len(infos):
         raise ConversionError("a zip archive in which two files have one name")
+    if any(name.endswith("/constants.pkl") for name in members):
+        raise ConversionError(
+            "a TorchScript program; in Python: torch.save(model.state_dict(), 'NAME.pth'), "
+            "and convert that"
+        )
     # torch.save compresses nothing, so that no archive is larger inside than outside.
     if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
         raise ConversionError("a compressed zip archive, which torch.save does not write")

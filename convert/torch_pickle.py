@@ -224,6 +224,7 @@ INSTRUCTIONS: dict[int, Callable[[_Machine], None]] = {
         "j": lambda m: m.push(m.memo[m.number("<I")]),
         "c": _global,
         "R": _reduce,
+        "\x81": _reduce,  # a new object of a class: for a `Maker`, the same
         "b": _build,
         "Q": lambda m: m.push(m.persistent(m.stack.pop())),
     }.items()
