@@ -118,7 +118,8 @@ def _convert(
         )
     weights = {f"{n.layer.name}/{w}": a for n in graph.nodes for w, a in _arrays(graph, n, state)}
     graph.check_weights(weights)
-    return Imported(graph, weights, name, f"{origin}, torchvision's {name}", *_notes(graph))
+    note, usual = _notes(graph)
+    return Imported(graph, weights, name, f"{origin}, torchvision's {name}", note=note, usual=usual)
 
 
 def _network(

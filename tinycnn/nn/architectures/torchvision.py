@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from tinycnn.errors import UsageError
-from tinycnn.nn.architectures._heads import one_width, score_activation
+from tinycnn.nn.architectures._heads import score_activation
 from tinycnn.nn.architectures.mobilenet_v2 import BLOCKS, divisible
 from tinycnn.nn.graph import Graph, Input, Tensor, from_tensors
 from tinycnn.nn.layers import (
@@ -43,7 +43,7 @@ def _densenet(
     classes: int,
     alpha: float = 1.0,
 ) -> Graph:
-    one_width(alpha)
+    _one_width(alpha)
     inputs = Input(input_shape)
     x = _stem(inputs, stem, ("features.conv0", "features.norm0", "features.pool0"))
     for group, count in enumerate(blocks, start=1):
@@ -77,7 +77,7 @@ def _resnet(
     classes: int,
     alpha: float = 1.0,
 ) -> Graph:
-    one_width(alpha)
+    _one_width(alpha)
     inputs = Input(input_shape)
     x = _stem(inputs, 64, ("conv1", "bn1", "maxpool"))
     for group, count in enumerate(blocks, start=1):
@@ -137,7 +137,7 @@ def _inverted_residual(x: Tensor, expansion: int, channels: int, stride: int, na
 def _vgg(
     blocks: Sequence[int], norm: bool, input_shape: Shape, classes: int, alpha: float = 1.0
 ) -> Graph:
-    one_width(alpha)
+    _one_width(alpha)
     x = inputs = Input(input_shape)
     place = 0
     for group, count in enumerate(blocks):
@@ -228,3 +228,9 @@ TORCHVISION: dict[str, Callable[..., Graph]] = {
     "vgg16": partial(_vgg, (2, 2, 3, 3, 3), False),
     "vgg16_bn": partial(_vgg, (2, 2, 3, 3, 3), True),
 }
+
+
+def _one_width(alpha: float) -> None:
+    """Refuse a width factor for a network that has none."""
+    if alpha != 1.0:
+        raise UsageError(f"this network has one width only: alpha must be 1, not {alpha}")
