@@ -19,6 +19,7 @@ from tinycnn.nn.selftest import record, replay
 
 from . import keras, options, pytorch, teachable
 from .proof import prove
+from .scores import with_probabilities
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +31,8 @@ def _convert(argv: Sequence[str]) -> int:
     chosen = options.parser().parse_args(argv)
     output = _output(chosen)
     found = _read(chosen)
+    graph, scores = with_probabilities(found.graph, chosen.activation)
+    found = replace(found, graph=graph)
     model, said = make_model(found, chosen, output.stem)
     print(_describe(model, found.origin, chosen.verbose))
     if found.labels:
@@ -38,6 +41,8 @@ def _convert(argv: Sequence[str]) -> int:
         print(f"note: {found.note}")
     if not said:
         print(_assumption(model) + f" ({found.usual})" * bool(found.usual))
+    if scores:
+        print(scores)
     for difference in prove(model):
         print(f"proof: {difference}")
     _write(model, output, chosen.dtype)

@@ -26,6 +26,7 @@ from .keras_config import ModelConfig, parse_model
 from .keras_graph import build_graph
 from .keras_match import match_architecture
 from .keras_weights import collect, is_keras3
+from .onnx import is_onnx, read_onnx
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 Hdf5Reader = Callable[[Path | bytes], Group]
@@ -97,6 +98,11 @@ def _read(
     if magic.startswith(HDF5_MAGIC):
         found = _from_hdf5(read_hdf5(path), architecture, shape, kernels)
         return _labelled(found, teachable.beside(path)) if found.classes else found
+    if is_onnx(path, magic):
+        if architecture:
+            raise ConversionError("holds its own architecture; leave --architecture away")
+        graph, weights, origin = read_onnx(path, shape)
+        return Imported(graph, weights, "", origin)
     raise ConversionError(describe_file(path.name, magic))
 
 

@@ -18,6 +18,8 @@ from tinycnn.nn.layers.base import Shape
 from tinycnn.nn.model import Decision, Figures, Provenance, Rule
 from tinycnn.nn.preprocessing import ColorMode, Interpolation, Preprocessing, Standardization
 
+from .scores import Choice
+
 EPILOG = f"""\
 examples:
   tinycnn convert model.keras --labels normal,abnormal --positive abnormal --scale 1/255
@@ -37,10 +39,11 @@ MAX_LABELS_FILE = 1 << 20
 
 def parser() -> cli.Parser:
     """Build the command line."""
-    p = cli.Parser("convert", "Turn a Keras or PyTorch file into a tinycnn model file.", EPILOG)
+    p = cli.Parser("convert", "Turn a Keras, ONNX or PyTorch file into a model file.", EPILOG)
     p.add_argument(
-        "model", type=Path, help=".h5, .keras, .weights.h5, converted_keras.zip or PyTorch's .pth"
-    )
+        "model", type=Path,
+        help=".h5, .keras, .weights.h5, converted_keras.zip, .onnx or PyTorch's .pth",
+    )  # fmt: skip
     p.add_argument("-o", "--output", type=Path, help="file to write; default: beside the input")
     p.add_argument("--force", action="store_true", help="replace an existing file")
     p.add_argument("--dtype", choices=("float32", "float16"), default="float32")
@@ -81,6 +84,9 @@ def _preprocessing(group: Any) -> None:
 
 
 def _meaning(group: Any) -> None:
+    group.add_argument(
+        "--activation", choices=get_args(Choice), help="behind the scores; default: where needed"
+    )
     group.add_argument("--labels", help="names of the classes in order, a,b,c, or a text file")
     group.add_argument("--positive", metavar="LABEL", help="the label that is looked for")
     group.add_argument("--rule", choices=get_args(Rule), default="mean")
