@@ -32,7 +32,7 @@ def describe_file(name: str, start: bytes) -> str:
         )
     if start[:1] == b"{":
         return f"JSON: a network without its weights, or TensorFlow.js; in Python: {SAVE}"
-    return "not a Keras model: neither HDF5 (.h5) nor a zip archive (.keras); nor ONNX, nor PyTorch's"
+    return "not a Keras model: neither HDF5 (.h5) nor a zip archive (.keras), ONNX or PyTorch's"
 
 
 def describe_folder(path: Path) -> str:
