@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tinycnn.nn.model import Model
 from tinycnn.nn.selftest import record, replay
 
 from . import keras, options, pytorch, teachable
+from .keras_check import compare
 from .proof import prove
 from .scores import with_probabilities
 
@@ -30,10 +31,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _convert(argv: Sequence[str]) -> int:
     chosen = options.parser().parse_args(argv)
     output = _output(chosen)
+    draft = output.with_name(f".{output.name}.{os.getpid()}.draft")
+    try:
+        places = _write(chosen, output.stem, draft)
+        _prove(replace(modelfile.load(draft), name=output.stem), chosen, places)
+        os.replace(draft, output)
+    except OSError as error:
+        raise ConversionError(f"cannot write {output}: {error.strerror}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB); its self-test passes")
+    return 0
+
+
+def _write(chosen: argparse.Namespace, name: str, draft: Path) -> Mapping[str, str]:
+    """Read the foreign file, write ``draft``; return where each layer stands in that file.
+
+    What was read is let go on return: from then on, weights are in memory as parts of the draft.
+    """
     found = _read(chosen)
     graph, scores = with_probabilities(found.graph, chosen.activation)
     found = replace(found, graph=graph)
-    model, said = make_model(found, chosen, output.stem)
+    model, said = make_model(found, chosen, name)
     print(_describe(model, found.origin, chosen.verbose))
     if found.labels:
         print(_recognised(found.labels))
@@ -43,11 +62,18 @@ def _convert(argv: Sequence[str]) -> int:
         print(_assumption(model) + f" ({found.usual})" * bool(found.usual))
     if scores:
         print(scores)
-    for difference in prove(model):
+    modelfile.save(model, draft, chosen.dtype)
+    return found.places
+
+
+def _prove(written: Model, chosen: argparse.Namespace, places: Mapping[str, str]) -> None:
+    """Compare the file that was written with Keras and between backends, replay its self-test."""
+    if chosen.check_with_keras:
+        print(f"Keras: {compare(chosen.model, written, places)}")
+    for difference in prove(written):
         print(f"proof: {difference}")
-    _write(model, output, chosen.dtype)
-    print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB); its self-test passes")
-    return 0
+    assert written.self_test is not None
+    replay(written.self_test, written.graph, written.weights, written.preprocessing)
 
 
 def _read(chosen: argparse.Namespace) -> keras.Imported:
@@ -62,10 +88,7 @@ def _read(chosen: argparse.Namespace) -> keras.Imported:
 def make_model(found: keras.Imported, chosen: argparse.Namespace, name: str) -> tuple[Model, bool]:
     """Join a network with what the options say; also whether they said how inputs are scaled."""
     graph = found.graph
-    if len(graph.input_shape) != 3 or graph.input_shape[2] not in (1, 3):
-        raise ConversionError(f"takes {graph.input_shape}; images are (height, width, 1 or 3)")
-    if len(graph.output_shape) != 1:
-        raise ConversionError(f"gives {graph.output_shape} for an image; a classifier gives a row")
+    keras.need_classifier(graph)
     known = teachable.PREPROCESSING if found.labels else None
     preprocessing, said = options.preprocessing(chosen, graph.input_shape, known)
     names = options.labels(chosen) or found.labels
@@ -82,21 +105,6 @@ def make_model(found: keras.Imported, chosen: argparse.Namespace, name: str) -> 
     )
     _note_numbered(names, model.labels)
     return replace(model, self_test=record(graph, weights, preprocessing)), said
-
-
-def _write(model: Model, output: Path, dtype: str) -> None:
-    """Write beside ``output``, read that back, replay its self-test; only then rename it."""
-    draft = output.with_name(f".{output.name}.{os.getpid()}.draft")
-    try:
-        modelfile.save(model, draft, dtype)
-        written = modelfile.load(draft)
-        assert written.self_test is not None
-        replay(written.self_test, written.graph, written.weights, written.preprocessing)
-        os.replace(draft, output)
-    except OSError as error:
-        raise ConversionError(f"cannot write {output}: {error.strerror}") from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _output(chosen: argparse.Namespace) -> Path:

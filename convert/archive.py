@@ -16,6 +16,7 @@ from tinycnn.errors import ConversionError
 from tinycnn.nn import strictjson
 
 from .foreign import describe_zip
+from .hdf5 import Part
 from .teachable import LABELS, MAX_LABELS, MODEL
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -28,18 +29,18 @@ SMALL = 1 << 20
 
 @dataclass(frozen=True)
 class Archive:
-    """What a `.keras` file holds: two JSON documents and the bytes of an HDF5 file."""
+    """What a `.keras` file holds: two JSON documents and an HDF5 file, or where in it that lies."""
 
     config: Any
     metadata: Any
-    weights: bytes
+    weights: bytes | Part
 
 
 @dataclass(frozen=True)
 class Export:
-    """What Teachable Machine's zip holds: the bytes of an HDF5 file, and of the labels."""
+    """What Teachable Machine's zip holds: an HDF5 file, or where it lies, and the labels."""
 
-    model: bytes
+    model: bytes | Part
     labels: bytes
 
 
@@ -56,7 +57,7 @@ def read_archive(path: Path) -> Archive | Export:
             if MODEL in names and CONFIG not in names:
                 members = _members(infos, (MODEL, LABELS), "an export of Teachable Machine")
                 return Export(
-                    _content(archive, members[MODEL], MAX_WEIGHTS),
+                    _weights(archive, members[MODEL], path),
                     _content(archive, members[LABELS], MAX_LABELS),
                 )
             if CONFIG not in names and (known := describe_zip(names)):
@@ -65,7 +66,7 @@ def read_archive(path: Path) -> Archive | Export:
             return Archive(
                 _json(archive, members[CONFIG]),
                 _json(archive, members[METADATA]),
-                _content(archive, members[WEIGHTS], MAX_WEIGHTS),
+                _weights(archive, members[WEIGHTS], path),
             )
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise ConversionError(f"damaged zip archive: {error}") from error
@@ -90,6 +91,20 @@ def _json(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
         return strictjson.loads(_content(archive, info, MAX_JSON))
     except ValueError as error:
         raise ConversionError(f"{info.filename}: {error}") from None
+
+
+def _weights(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes | Part:
+    """Find what Keras stores as it is: in memory once less. Only what is packed is unpacked."""
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > MAX_WEIGHTS:
+        return _content(archive, info, MAX_WEIGHTS)
+    with archive.open(info) as member:  # its checksum
+        length = sum(map(len, iter(lambda: member.read(SMALL), b"")))
+    with path.open("rb") as file:
+        file.seek(info.header_offset + 26)
+        lengths = [int.from_bytes(file.read(2), "little") for _ in range(2)]
+    if length != info.file_size:
+        raise ConversionError(f"{info.filename}: {length} bytes, {info.file_size} declared")
+    return Part(path, info.header_offset + 30 + sum(lengths), length)
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
+from io import BytesIO, RawIOBase
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,18 @@ H5PY_ERRORS = (
 )
 
 
+@dataclass(frozen=True)
+class Part:
+    """An HDF5 file that lies within another: ``size`` bytes of ``path`` from ``offset``."""
+
+    path: Path
+    offset: int
+    size: int
+
+
+Source = Path | bytes | Part
+
+
 @dataclass
 class Group:
     """One HDF5 group: strings, sub-groups and arrays, all by name."""
@@ -51,6 +63,7 @@ class Group:
     attributes: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()  # members that were not read: the optimizer's
 
     def text(self, name: str) -> str | None:
         """Return the attribute ``name`` if it is one string."""
@@ -90,20 +103,59 @@ class Group:
             yield from group.walk()
 
 
-def read(source: Path | bytes) -> Group:
+def size_of(source: Source) -> int:
+    """Bytes of an HDF5 file."""
+    if isinstance(source, Part):
+        return source.size
+    return len(source) if isinstance(source, bytes) else source.stat().st_size
+
+
+def read(source: Source) -> Group:
     """Read a whole file, a path or its bytes; ConversionError says what is refused, and where."""
     import h5py
 
-    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    size = size_of(source)
     if size > MAX_TOTAL:
         raise ConversionError(f"{size} bytes; at most {MAX_TOTAL} are read")
     try:
-        with h5py.File(BytesIO(source) if isinstance(source, bytes) else source, "r") as file:
+        with h5py.File(_opened(source), "r") as file:
             return _Reader(size).group(h5py.h5g.open(file.id, b"/"), "", 0)
     except ConversionError:
         raise
     except H5PY_ERRORS as error:
         raise ConversionError(f"damaged HDF5: {_first_line(error)}") from error
+
+
+def _opened(source: Source) -> Any:
+    if isinstance(source, Part):
+        return _Window(source)
+    return BytesIO(source) if isinstance(source, bytes) else source
+
+
+class _Window(RawIOBase):
+    """A part of a file as a file of its own, in the manner in which h5py reads."""
+
+    def __init__(self, part: Part) -> None:
+        self.part, self.at = part, 0
+        self.file = part.path.open("rb", buffering=0)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self.at = offset + (0, self.at, self.part.size)[whence]
+        return self.at
+
+    def tell(self) -> int:
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        left = max(0, self.part.size - self.at)
+        self.file.seek(self.part.offset + self.at)
+        count = self.file.readinto(memoryview(buffer)[:left]) or 0
+        self.at += count
+        return count
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
 
 
 class _Reader:
@@ -126,6 +178,7 @@ class _Reader:
         for raw in list(group):
             where = f"{path}/{_name(raw, path)}"
             if where[1:] in OPTIMIZER:
+                result.left_out += (where[1:],)
                 continue
             if group.links.get_info(raw).type != h5l.TYPE_HARD:
                 raise ConversionError(f"{where}: a link to elsewhere, which is never followed")

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -21,7 +22,7 @@ import numpy as np
 
 from tinycnn.errors import ConversionError
 
-from .hdf5 import MAX_TOTAL, Group, read
+from .hdf5 import MAX_TOTAL, Array, Group, Part, Source, read, size_of
 
 SECONDS = 60.0  # to read one file, beside a second for each 10 MB of it
 MEMORY = 1 << 30  # address space of the reading process, beside 8 bytes for each of the file's
@@ -52,10 +53,10 @@ class Hdf5Process:
         """End the child."""
         self._end()
 
-    def read(self, source: Path | bytes) -> Group:
+    def read(self, source: Source) -> Group:
         """As `hdf5.read`; also a crash or a hang of the library is a ConversionError."""
         process = self._start()
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        size = size_of(source)
         timer = threading.Timer(self.seconds + size / 10e6, process.kill)
         timer.start()
         try:
@@ -105,7 +106,7 @@ class Hdf5Process:
         return f"signal {-status}" if status < 0 else f"status {status}"
 
 
-def read_isolated(source: Path | bytes) -> Group:
+def read_isolated(source: Source) -> Group:
     """Read one HDF5 file in a process of its own; see `hdf5.read`."""
     with Hdf5Process() as process:
         return process.read(source)
@@ -115,18 +116,24 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer requests until there are no more: the child's side."""
     while True:
         try:
-            request = json.loads(_take(requests, _length(requests)))
+            request = json.loads(take(requests, _length(requests)))
         except EOFError:
             return
-        size = request.get("bytes")
-        source = Path(request["path"]) if size is None else _take(requests, size)
+        source = _requested(request, requests)
         try:
-            _limit(source.stat().st_size if isinstance(source, Path) else size)
+            _limit(size_of(source))
             _send_group(answers, read(source))
         except ConversionError as error:
             _send(answers, {"error": str(error)})
         except OSError as error:
             _send(answers, {"error": f"cannot be read: {error.strerror or error}"})
+
+
+def _requested(request: dict[str, Any], stream: IO[bytes]) -> Source:
+    if "path" not in request:
+        return take(stream, request["bytes"])
+    path = Path(request["path"])
+    return Part(path, *request["part"]) if "part" in request else path
 
 
 def _limit(size: int) -> None:
@@ -139,9 +146,12 @@ def _limit(size: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _send_request(stream: IO[bytes], source: Path | bytes) -> None:
+def _send_request(stream: IO[bytes], source: Source) -> None:
     if isinstance(source, bytes):
         _send(stream, {"bytes": len(source)}, [source])
+    elif isinstance(source, Part):
+        part = [source.offset, source.size]
+        _send(stream, {"path": str(source.path.absolute()), "part": part})
     else:
         _send(stream, {"path": str(source.absolute())})
 
@@ -156,29 +166,37 @@ def _describe(group: Group) -> dict[str, Any]:
         "attributes": group.attributes,
         "arrays": {name: array.shape for name, array in group.arrays.items()},
         "groups": {name: _describe(each) for name, each in group.groups.items()},
+        "left_out": group.left_out,
     }
 
 
 def _receive(stream: IO[bytes]) -> Group:
-    answer = json.loads(_take(stream, _length(stream)))
+    answer = json.loads(take(stream, _length(stream)))
     if "error" in answer:
         raise ConversionError(answer["error"])
-    return _rebuild(answer["group"], stream)
+    # One block, which goes back to the system as a whole: many small ones would leave holes.
+    block = np.empty(_values(answer["group"]), np.float32)
+    _fill(stream, block.view(np.uint8).data)
+    return _rebuild(answer["group"], block, [0])
 
 
-def _rebuild(described: dict[str, Any], stream: IO[bytes]) -> Group:
-    """Inverse of `_describe`: arrays follow in the order in which `Group.walk` meets them."""
+def _values(described: dict[str, Any]) -> int:
+    own = sum(map(prod, described["arrays"].values()))
+    return own + sum(map(_values, described["groups"].values()))
+
+
+def _rebuild(described: dict[str, Any], block: Array, at: list[int]) -> Group:
+    """Inverse of `_describe`: arrays lie in the order in which `Group.walk` meets them."""
     attributes = {
         key: value if isinstance(value, str) else tuple(value)
         for key, value in described["attributes"].items()
     }
     arrays = {}
     for name, shape in described["arrays"].items():
-        array = np.empty(shape, np.float32)
-        _fill(stream, array.reshape(-1).view(np.uint8).data)
-        arrays[name] = array
-    groups = {name: _rebuild(each, stream) for name, each in described["groups"].items()}
-    return Group(attributes, groups, arrays)
+        begin, at[0] = at[0], at[0] + prod(shape)
+        arrays[name] = block[begin : at[0]].reshape(shape)
+    groups = {name: _rebuild(each, block, at) for name, each in described["groups"].items()}
+    return Group(attributes, groups, arrays, tuple(described["left_out"]))
 
 
 def _send(stream: IO[bytes], header: dict[str, Any], parts: Any = ()) -> None:
@@ -190,13 +208,14 @@ def _send(stream: IO[bytes], header: dict[str, Any], parts: Any = ()) -> None:
 
 
 def _length(stream: IO[bytes]) -> int:
-    length = int.from_bytes(_take(stream, 8), "little")
+    length = int.from_bytes(take(stream, 8), "little")
     if length > MAX_HEADER:
         raise EOFError
     return length
 
 
-def _take(stream: IO[bytes], count: int) -> bytes:
+def take(stream: IO[bytes], count: int) -> bytes:
+    """Read exactly ``count`` bytes; EOFError if there are fewer."""
     buffer = bytearray(count)
     _fill(stream, memoryview(buffer))
     return bytes(buffer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,17 @@ from . import teachable
 from .archive import Export, read_archive
 from .dialect import Dialect, find_dialect
 from .foreign import describe_file, describe_folder
-from .hdf5 import Group
+from .hdf5 import Group, Source
 from .isolation import read_isolated
 from .keras1 import translate
 from .keras_config import ModelConfig, parse_model
-from .keras_graph import build_graph
+from .keras_graph import Watch, as_it_is, build_graph
 from .keras_match import match_architecture
 from .keras_weights import collect, is_keras3
 from .onnx import is_onnx, read_onnx
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-Hdf5Reader = Callable[[Path | bytes], Group]
+Hdf5Reader = Callable[[Source], Group]
 ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -38,6 +38,7 @@ class Imported:
     """A network as it was found: graph, weights (``LAYER/WEIGHT``), and where it came from.
 
     ``labels``: of an export of Teachable Machine. ``classes``: what it has if it is built like one.
+    ``places``: our layer -> its place in the file, MODEL/LAYER, whose output it gives.
     """
 
     graph: Graph
@@ -48,6 +49,22 @@ class Imported:
     labels: tuple[str, ...] = ()
     note: str = ""  # what the conversion assumes
     usual: str = ""  # how inputs are usually prepared for such a network
+    places: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A Keras file, read as data: ``root`` holds the weights; no ``config``: weights alone.
+
+    ``labels``: the text of an export's, or of the file beside it.
+    """
+
+    root: Group
+    config: Any
+    dialect: Dialect
+    suffix: str
+    optimizer: bool  # whether training could go on from it
+    labels: bytes = b""
 
 
 def read(
@@ -81,65 +98,71 @@ def _read(
     kernels: str | None,
 ) -> Imported:
     magic = _magic(path)
-    if magic.startswith(ZIP_MAGIC):
-        if architecture:
-            raise ConversionError("holds its own architecture; leave --architecture away")
-        if kernels:
-            raise ConversionError("Keras 3 never turns kernels; leave --kernels away")
-        archive = read_archive(path)
-        if isinstance(archive, Export):
-            found = _from_hdf5(read_hdf5(archive.model), None, shape, None)
-            return _labelled(found, archive.labels)
-        dialect = Dialect(_version(archive.metadata), "tensorflow")
-        if dialect.keras1:
-            raise ConversionError("its metadata.json does not say which Keras wrote it")
-        root = read_hdf5(archive.weights)
-        return _convert(root, parse_model(archive.config), dialect, ".keras", shape)
-    if magic.startswith(HDF5_MAGIC):
-        found = _from_hdf5(read_hdf5(path), architecture, shape, kernels)
-        return _labelled(found, teachable.beside(path)) if found.classes else found
-    if is_onnx(path, magic):
+    if not magic.startswith((ZIP_MAGIC, HDF5_MAGIC)) and is_onnx(path, magic):
         if architecture:
             raise ConversionError("holds its own architecture; leave --architecture away")
         graph, weights, origin = read_onnx(path, shape)
         return Imported(graph, weights, "", origin)
+    opened = open_file(path, read_hdf5, kernels)
+    if opened.config is None:
+        return weights_alone(opened, architecture)
+    if architecture:
+        raise ConversionError("holds its own architecture; leave --architecture away")
+    return convert(opened, parse_model(opened.config), shape)
+
+
+def open_file(
+    path: Path, read_hdf5: Hdf5Reader = read_isolated, kernels: str | None = None
+) -> Opened:
+    """Read what a Keras file holds, without making a network of it; ConversionError, OSError."""
+    magic = _magic(path)
+    if magic.startswith(ZIP_MAGIC):
+        if kernels:
+            raise ConversionError("Keras 3 never turns kernels; leave --kernels away")
+        archive = read_archive(path)
+        if isinstance(archive, Export):
+            return replace(_from_hdf5(read_hdf5(archive.model), None), labels=archive.labels)
+        dialect = Dialect(_version(archive.metadata), "tensorflow")
+        if dialect.keras1:
+            raise ConversionError("its metadata.json does not say which Keras wrote it")
+        root = read_hdf5(archive.weights)
+        return Opened(root, archive.config, dialect, ".keras", bool(root.left_out))
+    if magic.startswith(HDF5_MAGIC):
+        return replace(_from_hdf5(read_hdf5(path), kernels), labels=teachable.beside(path))
     raise ConversionError(describe_file(path.name, magic))
 
 
-def _labelled(found: Imported, labels: bytes) -> Imported:
-    return replace(found, labels=teachable.labels(labels, found.classes))
-
-
-def _from_hdf5(
-    root: Group, architecture: Graph | None, shape: Shape | None, kernels: str | None
-) -> Imported:
-    text = root.text("model_config")
+def _from_hdf5(root: Group, kernels: str | None) -> Opened:
+    text, optimizer = root.text("model_config"), bool(root.left_out)
     weights = root.groups.get("model_weights", root)
     dialect = find_dialect(root, weights, kernels)
     if text is None:
-        return _weights_only(weights, architecture, dialect)
-    if architecture:
-        raise ConversionError("holds its own architecture; leave --architecture away")
+        return Opened(weights, None, dialect, ".h5", optimizer)
     try:
         config = strictjson.loads(text)
     except ValueError as error:
         raise ConversionError(f"its configuration: {error}") from None
-    model = parse_model(translate(config) if dialect.keras1 else config)
-    return _convert(weights, model, dialect, ".h5", shape)
+    return Opened(
+        weights, translate(config) if dialect.keras1 else config, dialect, ".h5", optimizer
+    )
 
 
-def _convert(
-    root: Group, model: ModelConfig, dialect: Dialect, suffix: str, shape: Shape | None
+def convert(
+    opened: Opened, model: ModelConfig, shape: Shape | None, watch: Watch = as_it_is
 ) -> Imported:
-    graph, leaves = build_graph(model, shape, dialect)
-    weights = collect(root, model, leaves, dialect)
-    return Imported(
-        graph, _in_graph_order(graph, weights), model.name, f"{dialect}, {suffix}",
-        teachable.count_classes(model),
-    )  # fmt: skip
+    """Make a network of a file that holds one; ``watch``: see `build_graph`."""
+    graph, leaves = build_graph(model, shape, opened.dialect, watch)
+    weights = _in_graph_order(graph, collect(opened.root, model, leaves, opened.dialect))
+    places = {leaf.layers[-1].name: "/".join(leaf.path) for leaf in leaves.values()}
+    classes = teachable.count_classes(model)
+    labels = teachable.labels(opened.labels, classes) if classes else ()
+    origin = f"{opened.dialect}, {opened.suffix}"
+    return Imported(graph, weights, model.name, origin, classes, labels, places=places)
 
 
-def _weights_only(root: Group, architecture: Graph | None, dialect: Dialect) -> Imported:
+def weights_alone(opened: Opened, architecture: Graph | None) -> Imported:
+    """Put the weights of a file that holds nothing else into the network that they belong to."""
+    root, dialect = opened.root, opened.dialect
     if not is_keras3(root) and not root.names("layer_names"):
         raise ConversionError("an HDF5 file, but nothing that Keras saved")
     if architecture is None:
@@ -151,6 +174,18 @@ def _weights_only(root: Group, architecture: Graph | None, dialect: Dialect) -> 
         )
     weights = _in_graph_order(architecture, match_architecture(root, architecture, dialect))
     return Imported(architecture, weights, "", f"{dialect}, weights alone")
+
+
+def need_classifier(graph: Graph) -> None:
+    """ConversionError unless the network takes pictures and gives a row of scores."""
+    if len(graph.input_shape) != 3 or graph.input_shape[2] not in (1, 3):
+        raise ConversionError(
+            f"the network takes {graph.input_shape}; images are (height, width, 1 or 3)"
+        )
+    if len(graph.output_shape) != 1:
+        raise ConversionError(
+            f"the network gives {graph.output_shape} for an image; a classifier gives a row"
+        )
 
 
 def _in_graph_order(graph: Graph, weights: Mapping[str, Array]) -> dict[str, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -42,11 +42,26 @@ class Leaf:
         return self.config.config.get("data_format") == "channels_first"
 
 
+# Sees each call of a layer: its path, the layer, what it is called on, and how to convert it.
+Watch = Callable[[Path, LayerConfig, list[Tensor], Callable[[], Tensor]], Tensor]
+
+
+def as_it_is(
+    path: Path, layer: LayerConfig, inputs: list[Tensor], make: Callable[[], Tensor]
+) -> Tensor:
+    """Convert a call of a layer, and leave its errors to whoever converts the network."""
+    return make()
+
+
 def build_graph(
-    model: ModelConfig, input_shape: Shape | None, dialect: Dialect
+    model: ModelConfig, input_shape: Shape | None, dialect: Dialect, watch: Watch = as_it_is
 ) -> tuple[Graph, dict[Path, Leaf]]:
-    """Convert every layer and wire them; ``input_shape`` settles what the file leaves open."""
+    """Convert every layer and wire them; ``input_shape`` settles what the file leaves open.
+
+    ``watch`` makes each layer's output, most often by calling the function that it is given.
+    """
     builder = _Builder(model, dialect)
+    builder.watch = watch
     turned = starts_channels_first(model, dialect.keras2)
     inputs = Input(_settle(model, input_shape, turned))
     if turned:
@@ -96,6 +111,7 @@ class _Builder:
 
     def __init__(self, model: ModelConfig, dialect: Dialect) -> None:
         self.dialect = dialect
+        self.watch: Watch = as_it_is
         self.turned: set[Tensor] = set()
         self.permuted: dict[Tensor, Tensor] = {}
         self.leaves: dict[Path, Leaf] = {}
@@ -136,7 +152,8 @@ class _Builder:
         inputs = [values[ref] for ref in call.inputs]
         if layer.model:
             return self.run(layer.model, (*path, layer.name), inputs)
-        return [self._leaf(layer, call, (*path, layer.name), inputs)]
+        path = (*path, layer.name)
+        return [self.watch(path, layer, inputs, lambda: self._leaf(layer, call, path, inputs))]
 
     def _leaf(self, layer: LayerConfig, call: Call, path: Path, inputs: list[Tensor]) -> Tensor:
         with _named(f"layer {'/'.join(path)!r} ({layer.class_name})"):

@@ -47,6 +47,9 @@ def parser() -> cli.Parser:
     p.add_argument("-o", "--output", type=Path, help="file to write; default: beside the input")
     p.add_argument("--force", action="store_true", help="replace an existing file")
     p.add_argument("--dtype", choices=("float32", "float16"), default="float32")
+    p.add_argument(
+        "--check-with-keras", action="store_true", help="compare layer by layer, where Keras is"
+    )
     p.add_argument("--verbose", action="store_true", help="print a table of the layers")
     _network(p.add_argument_group("network, for files of weights alone"))
     _preprocessing(p.add_argument_group("preprocessing, as in training"))

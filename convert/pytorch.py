@@ -85,6 +85,14 @@ def read(
         raise ConversionError(f"{path}: {error}") from error
 
 
+def survey(path: Path) -> tuple[str, State, list[str]]:
+    """What wrote a state dict, its tensors (not to be read any more), and the networks it fits."""
+    with path.open("rb") as file:
+        saved = _saved(file)
+        state = find_state(saved.value)
+        return saved.origin, state, [name for name in TORCHVISION if _fits(state, name, 1.0)]
+
+
 def _saved(file: IO[bytes]) -> Saved:
     head = file.read(len(LEGACY_MAGIC))
     file.seek(0)

@@ -51,6 +51,7 @@ KEPT_IN: dict[str, Collection[str]] = {
     "PIL": {"tinycnn.studies"},
     "h5py": {"tinycnn.convert"},
     **dict.fromkeys(NOWHERE, ()),
+    "keras": {"tinycnn.convert.keras_child"},  # a process of its own, only where one asks for it
 }
 COMPILERS = {"jit", "njit", "cfunc", "vectorize", "guvectorize", "stencil", "jitclass", "overload"}
 

@@ -1,7 +1,5 @@
 """Real files that users have, in `../shared/corpus`; skipped where that is absent."""
 
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
@@ -9,13 +7,13 @@ from PIL import Image
 from tinycnn.convert import keras
 
 from tests.backends import WORKING
+from tests.corpus import CORPUS, golden
 from tinycnn.engine.session import Session
 from tinycnn.errors import ConversionError
 from tinycnn.nn.architectures import build
 from tinycnn.nn.model import Model
 from tinycnn.nn.preprocessing import Preprocessing
 
-CORPUS = Path(__file__).resolve().parents[2] / ".." / "shared" / "corpus"
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="../shared/corpus is not there")
 TOLERANCE = 1e-4
 FILES = {
@@ -29,16 +27,6 @@ FILES = {
         58_168,
     ),
 }
-
-
-def golden(name):
-    """Input and output: stored, or the input by its recipe."""
-    with np.load(CORPUS / f"{name}_golden.npz") as file:
-        if "shape" in file:
-            random = np.random.default_rng(7).random(tuple(file["shape"]), dtype=np.float32)
-            return random * 2 - 1, file["y"]
-        keys = sorted(file)
-        return tuple(next(file[k] for k in keys if k.endswith(end)) for end in ("_x", "_y"))
 
 
 def session(found, backend, **options):

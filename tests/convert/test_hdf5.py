@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from tinycnn.convert import archive, hdf5, keras
+from tinycnn.convert import archive, hdf5, isolation, keras
 
 from tests.convert import fuzz
 from tests.convert.keras_files import (
@@ -252,6 +252,45 @@ def test_archive_without_or_with_two_of_a_part(tmp_path):
     refused(path, "2 files called 'config.json'", archive.read_archive)
 
 
+def stored(path, **changed):
+    """Write a `.keras` file as Keras does: nothing in it is packed."""
+    write_keras(path, **changed)
+    with zipfile.ZipFile(path) as packed:
+        members = {name: packed.read(name) for name in packed.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    return path
+
+
+def test_what_is_not_packed_is_read_where_it_lies(tmp_path):
+    path = stored(tmp_path / "m.keras")
+    part = archive.read_archive(path).weights
+    assert isinstance(part, hdf5.Part)
+    assert path.read_bytes()[part.offset :][: part.size] == weights_h5()
+    write_keras(tmp_path / "packed.keras")
+    expected = keras.read(tmp_path / "packed.keras").weights
+    for read in (hdf5.read, isolation.read_isolated):
+        for key, value in keras.read(path, read_hdf5=read).weights.items():
+            np.testing.assert_array_equal(value, expected[key])
+
+
+def test_a_flipped_bit_in_what_is_not_packed_is_found(tmp_path):
+    path = stored(tmp_path / "m.keras")
+    part = archive.read_archive(path).weights
+    data = bytearray(path.read_bytes())
+    data[part.offset + part.size - 1] ^= 1
+    path.write_bytes(data)
+    refused(path, "damaged zip archive: Bad CRC-32", archive.read_archive)
+
+
+def test_a_part_ends_where_it_ends(tmp_path):
+    data = weights_h5()
+    (tmp_path / "m").write_bytes(b"before" + data + b"behind")
+    assert hdf5.read(hdf5.Part(tmp_path / "m", 6, len(data))).groups
+    refused(hdf5.Part(tmp_path / "m", 6, len(data) // 2), "damaged HDF5")
+
+
 def test_too_many_files(tmp_path):
     write_keras(tmp_path / "m.keras", {f"assets/{i}": b"" for i in range(1001)})
     refused(tmp_path / "m.keras", "1004 files in the archive", keras.read)
@@ -267,8 +306,6 @@ def test_bytes_and_paths_read_the_same(tmp_path):
 
 def test_a_crash_of_the_library_is_an_error(tmp_path, monkeypatch):
     """The child is killed in the middle of a file, as a segmentation fault would."""
-    from tinycnn.convert import isolation
-
     write_h5(tmp_path / "m.h5")
     with isolation.Hdf5Process() as process:
         process._start().kill()

@@ -47,6 +47,12 @@ def plan(net: Net, threads: int = 1, family: Family = CURRENT) -> Program:
     )
 
 
+def arena_bytes(net: Net, threads: int = 1) -> int:
+    """Bytes of all activations and scratch in `plan`'s program, without making it."""
+    arranged = arrange(net)
+    return place(_lifetimes(arranged, _places(arranged), threads))[1]
+
+
 def _places(arranged: Arranged) -> dict[str, Place]:
     """Where each value lies: views share their input's memory, parts their concatenation's."""
     places = {INPUT: Place(INPUT)}

@@ -59,13 +59,13 @@ def check_sizes(graph: Graph) -> None:
         ("multiply-adds", steps, MAX_STEPS),
         ("parameters", graph.parameters, MAX_PARAMETERS),
         ("values", sum(map(prod, shapes.values())), MAX_TOTAL),
-        ("values at one time", _most_live(graph), MAX_LIVE),
+        ("values at one time", most_live(graph), MAX_LIVE),
     ):
         if size > limit:
             raise GraphError(f"the network needs {size:.2e} {what}; at most {limit:.2e}")
 
 
-def _most_live(graph: Graph) -> int:
+def most_live(graph: Graph) -> int:
     """Largest number of values that `Graph.forward` keeps at one time."""
     live = most = prod(graph.input_shape)
     for node in graph.nodes:

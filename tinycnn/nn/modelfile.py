@@ -1,8 +1,9 @@
 """The model file: safetensors, with everything that is not a weight as JSON in its metadata.
 
 Nothing in it is executed. It is checked as a whole before a weight is used: size, header, graph,
-shapes, finiteness. `safetensors` writes it; its reader (0.8.0) accepts duplicate keys, unknown
-fields and gaps, and copies: here weights become views of the mapped file.
+shapes, finiteness. The library `safetensors` reads what is written here, but is not used: its
+reader (0.8.0) accepts duplicate keys, unknown fields and gaps, and copies; its writer holds all
+weights twice more. Here weights are written one by one, and become views of the mapped file.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import mmap
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -47,27 +48,46 @@ def save(model: Model, path: str | os.PathLike[str], dtype: str = "float32") -> 
 
     A float16 file is rounded: record its self-test from the rounded weights (see `rounded`).
     """
-    from safetensors.numpy import save as to_bytes
-
     if dtype not in ("float32", "float16"):
         raise ModelFileError(f"weights are stored as float32 or float16, not {dtype}")
-    with np.errstate(over="ignore"):  # what overflows is infinite, and refused by name
-        tensors = {k: np.ascontiguousarray(v, dtype) for k, v in model.weights.items()}
-    for name, value in tensors.items():
+    for name, value in _as_stored(model, dtype):
         _need_finite(name, value)
     text = json.dumps(to_json(model), allow_nan=False).removesuffix("}")
-    # Not a second entry of the metadata: safetensors puts those in a different order every time.
-    text += f'{DIGEST}"{_digest(text, tensors)}"}}'
-    data = to_bytes(tensors, {"tinycnn": text})
+    text += f'{DIGEST}"{_digest(text, _as_stored(model, dtype))}"}}'
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        temporary.write_bytes(data)
+        with temporary.open("wb") as file:
+            file.write(_new_header(model, dtype, text))
+            for _, value in _as_stored(model, dtype):
+                file.write(value.data)
         os.replace(temporary, target)
     except OSError as error:
         raise ModelFileError(f"cannot write {target}: {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _as_stored(model: Model, dtype: str) -> Iterator[tuple[str, Any]]:
+    """Yield the weights by name, each converted only while it is looked at."""
+    with np.errstate(over="ignore"):  # what overflows is infinite, and refused by name
+        for name in sorted(model.weights):
+            yield name, np.ascontiguousarray(model.weights[name], np.dtype(dtype).newbyteorder("<"))
+
+
+def _new_header(model: Model, dtype: str, text: str) -> bytes:
+    """Begin a file: the header's size, and the header, with spaces up to a multiple of 8."""
+    kind = next(key for key, value in TYPES.items() if value == np.dtype(dtype))
+    header: dict[str, Any] = {"__metadata__": {"tinycnn": text}}
+    begin = 0
+    for name in sorted(model.weights):
+        shape = model.weights[name].shape
+        end = begin + prod(shape) * TYPES[kind].itemsize
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
+        begin = end
+    data = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    data += b" " * (-len(data) % 8)
+    return len(data).to_bytes(8, "little") + data
 
 
 def rounded(weights: Weights) -> dict[str, Array]:
@@ -93,7 +113,7 @@ def parse(data: Buffer, path: Path) -> Model:
         stored = _stored(data, header, start)
         digest = metadata.pop("sha256", None) if isinstance(metadata, dict) else None
         # Who edits a file by hand may leave the digest out; the self-test is replayed all the same.
-        if digest not in (None, _digest(text, stored)):
+        if digest not in (None, _digest(text, sorted(stored.items()))):
             raise ModelFileError("damaged: the weights or metadata are not those that were written")
         for name, value in stored.items():
             _need_finite(name, value)
@@ -244,12 +264,12 @@ def _metadata(header: dict[str, Any]) -> tuple[Any, str]:
         ) from None
 
 
-def _digest(text: str, tensors: Mapping[str, Any]) -> str:
-    """SHA-256 of all that a file says: finds damage, but not intent."""
+def _digest(text: str, tensors: Iterable[tuple[str, Any]]) -> str:
+    """SHA-256 of all that a file says, weights by name: finds damage, but not intent."""
     digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
+    for name, value in tensors:
         digest.update(name.encode())
-        digest.update(tensors[name])
+        digest.update(value)
     return digest.hexdigest()
 
 

@@ -20,15 +20,15 @@ def summarise(graph: Graph) -> str:
     parameters counted once. MACs are multiply-adds for one image.
     """
     counted: set[str] = set()
-    inputs = ("input", _shape(graph.input_shape), "0", "0", "")
-    table = _table([HEADER, inputs, *(_row(graph, node, counted) for node in graph.nodes)])
+    inputs = ("input", spell_shape(graph.input_shape), "0", "0", "")
+    lines = table([HEADER, inputs, *(_row(graph, node, counted) for node in graph.nodes)])
     largest = max(prod(shape) for shape in graph.shapes.values())
     return "\n".join(
         [
-            *table,
-            f"Total params: {graph.parameters:,} ({_size(graph.parameters * BYTES)})",
+            *lines,
+            f"Total params: {graph.parameters:,} ({spell_size(graph.parameters * BYTES)})",
             f"Multiply-adds for one image: {graph.macs:,}",
-            f"Largest layer's output: {_size(largest * BYTES)}",
+            f"Largest layer's output: {spell_size(largest * BYTES)}",
         ]
     )
 
@@ -42,14 +42,15 @@ def _row(graph: Graph, node: Node, counted: set[str]) -> tuple[str, ...]:
     parameters = sum(map(prod, layer.weight_shapes(shapes).values())) if new else 0
     return (
         f"{node.name} ({type(layer).__name__})",
-        _shape(graph.shapes[node.name]),
+        spell_shape(graph.shapes[node.name]),
         f"{parameters:,}",
         f"{layer.macs(shapes):,}",
         ", ".join(node.inputs),
     )
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Lay out rows as wide as `HEADER`, which is the first of them, between rules."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER) - 1)]
     lines = []
     for row in rows:
@@ -66,11 +67,13 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return [rule, lines[0], rule, *lines[1:], rule]
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def spell_shape(shape: tuple[int, ...]) -> str:
+    """Spell a shape as Python does."""
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
-def _size(count: int) -> str:
+def spell_size(count: int) -> str:
+    """Spell a number of bytes."""
     for unit in ("bytes", "KB", "MB"):
         if count < 1000:
             return f"{count:.2f} {unit}" if unit != "bytes" else f"{count} bytes"
