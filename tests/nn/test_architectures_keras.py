@@ -252,6 +252,6 @@ def test_names_of_keras_2(tmp_path):
 
 
 def test_every_network_is_compared():
-    # Keras 3 forbids the slashes in SqueezeNet's names: tests/convert/table.py and the corpus do it.
+    # Keras 3 forbids the slashes in SqueezeNet's names: tests/convert/table.py and the corpus do.
     elsewhere = {"squeezenet", "squeezenet_notop"}
     assert {case.partition(":")[0] for case in CASES} | elsewhere == ARCHITECTURES.keys()
