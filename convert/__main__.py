@@ -18,6 +18,7 @@ from tinycnn.nn.model import Model
 from tinycnn.nn.selftest import record, replay
 
 from . import keras, options, pytorch, teachable
+from .assumptions import assumptions
 from .keras_check import compare
 from .proof import prove
 from .scores import with_probabilities
@@ -52,14 +53,14 @@ def _write(chosen: argparse.Namespace, name: str, draft: Path) -> Mapping[str, s
     found = _read(chosen)
     graph, scores = with_probabilities(found.graph, chosen.activation)
     found = replace(found, graph=graph)
-    model, said = make_model(found, chosen, name)
+    model = make_model(found, chosen, name)
     print(_describe(model, found.origin, chosen.verbose))
     if found.labels:
         print(_recognised(found.labels))
     if found.note:
         print(f"note: {found.note}")
-    if not said:
-        print(_assumption(model) + f" ({found.usual})" * bool(found.usual))
+    if not found.labels:  # of a Teachable Machine all is known
+        print(*assumptions(model, chosen, found.usual), sep="\n")
     if scores:
         print(scores)
     modelfile.save(model, draft, chosen.dtype)
@@ -85,12 +86,12 @@ def _read(chosen: argparse.Namespace) -> keras.Imported:
     )
 
 
-def make_model(found: keras.Imported, chosen: argparse.Namespace, name: str) -> tuple[Model, bool]:
-    """Join a network with what the options say; also whether they said how inputs are scaled."""
+def make_model(found: keras.Imported, chosen: argparse.Namespace, name: str) -> Model:
+    """Join a network with what the options say."""
     graph = found.graph
     keras.need_classifier(graph)
     known = teachable.PREPROCESSING if found.labels else None
-    preprocessing, said = options.preprocessing(chosen, graph.input_shape, known)
+    preprocessing = options.preprocessing(chosen, graph.input_shape, known)
     names = options.labels(chosen) or found.labels
     options.check_count(names, max(graph.output_shape[0], 2))  # one sigmoid unit tells two apart
     weights = modelfile.rounded(found.weights) if chosen.dtype == "float16" else found.weights
@@ -104,7 +105,7 @@ def make_model(found: keras.Imported, chosen: argparse.Namespace, name: str) -> 
         name=name,
     )
     _note_numbered(names, model.labels)
-    return replace(model, self_test=record(graph, weights, preprocessing)), said
+    return replace(model, self_test=record(graph, weights, preprocessing))
 
 
 def _output(chosen: argparse.Namespace) -> Path:
@@ -154,15 +155,6 @@ def _recognised(labels: tuple[str, ...]) -> str:
         f"recognised: an export of Teachable Machine with the labels {', '.join(labels)}; images "
         "are prepared as its sample code does (RGB, the middle square, lanczos, x / 127.5 - 1), "
         "where no option says otherwise"
-    )
-
-
-def _assumption(model: Model) -> str:
-    p = model.preprocessing
-    return (
-        f"assumed, because no option says otherwise: {p.color_mode} grey levels 0 to 255 go into "
-        f"the network unscaled, resized with {p.interpolation!r}; if training scaled them, "
-        "give --scale, --offset or --standardization"
     )
 
 

@@ -7,7 +7,10 @@ from collections.abc import Collection
 from pathlib import Path
 
 SAVE = "model.save('NAME.keras'), and convert that (NAME.h5 before TensorFlow 2.12)"
-LOAD = f"with the TensorFlow that wrote it: model = tf.keras.models.load_model('FOLDER'); {SAVE}"
+LOAD = (
+    f"where the model was made, in Python: {SAVE}; a folder that Keras 2 saved can be loaded "
+    "with tf_keras.models.load_model('FOLDER') and saved so"
+)
 AGAIN = (
     "export it again, from Teachable Machine as 'Keras', from Python by model.save('NAME.keras')"
 )
@@ -24,7 +27,7 @@ def describe_file(name: str, start: bytes) -> str:
     if start[8:9] == b"{":
         return "a safetensors file; if it is tinycnn's, it needs no conversion"
     if name.endswith((".pb", ".pbtxt")):
-        return f"a TensorFlow graph; a SavedModel can be read in Python, {LOAD}"
+        return f"a TensorFlow graph; {LOAD}"
     if CHECKPOINT.fullmatch(name):
         return (
             "a TensorFlow checkpoint, weights without a network; in Python, build the network, "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tinycnn import cli
-from tinycnn.errors import TinycnnError, UsageError
+from tinycnn.errors import PROGRAM, TinycnnError, UsageError
 from tinycnn.nn import strictjson
 from tinycnn.nn.architectures import ARCHITECTURES
 from tinycnn.nn.architectures.torchvision import TORCHVISION
@@ -22,11 +22,11 @@ from .scores import Choice
 
 EPILOG = f"""\
 examples:
-  tinycnn convert model.keras --labels normal,abnormal --positive abnormal --scale 1/255
-  tinycnn convert weights.h5 --architecture mobilenet_v2 --input 224x224x1 --classes 2
-  tinycnn convert weights.h5 --architecture mobilenet:alpha=0.5,head=conv --classes 3
-  tinycnn convert weights.h5 --architecture cnn5:dense=128-64-32,dropout=0.5
-  tinycnn convert model.pth --architecture densenet169 --labels normal,abnormal
+  {PROGRAM} convert model.keras --labels normal,abnormal --positive abnormal --scale 1/255
+  {PROGRAM} convert weights.h5 --architecture mobilenet_v2 --input 224x224x1 --classes 2
+  {PROGRAM} convert weights.h5 --architecture mobilenet:alpha=0.5,head=conv --classes 3
+  {PROGRAM} convert weights.h5 --architecture cnn5:dense=128-64-32,dropout=0.5
+  {PROGRAM} convert model.pth --architecture densenet169 --labels normal,abnormal
 
 architectures: {", ".join(ARCHITECTURES)}
 of PyTorch: {", ".join(TORCHVISION)}
@@ -76,10 +76,15 @@ def _network(group: Any) -> None:
 
 def _preprocessing(group: Any) -> None:
     group.add_argument("--color-mode", choices=get_args(ColorMode))
-    group.add_argument("--interpolation", choices=get_args(Interpolation))
+    group.add_argument(
+        "--interpolation", choices=get_args(Interpolation), help="default: nearest, as load_img"
+    )
     group.add_argument("--crop-to-aspect-ratio", action="store_true", default=None)
     group.add_argument("--scale", type=_number, help="factor for grey levels, such as 1/127.5")
-    group.add_argument("--offset", type=_numbers, help="summand after it; one, or one per channel")
+    group.add_argument(
+        "--offset", type=_numbers, metavar="N[,N,N]",
+        help="summand after it; one, or one per channel: --offset=-1,-1,-1",
+    )  # fmt: skip
     group.add_argument("--standardization", choices=get_args(Standardization))
     group.add_argument("--mean", type=_numbers, help="of the training set, for featurewise")
     group.add_argument("--std", type=_numbers, help="of the training set, for featurewise")
@@ -115,19 +120,17 @@ PREPROCESSING = (
 
 def preprocessing(
     options: argparse.Namespace, input_shape: Shape, known: Preprocessing | None = None
-) -> tuple[Preprocessing, bool]:
-    """Make the preprocessing; also whether any of its numbers was given, or all were assumed.
-
-    ``known``: what holds for a file of this kind, where no option says otherwise.
-    """
+) -> Preprocessing:
+    """Make the preprocessing; ``known``: what holds for such a file, where no option says else."""
     given = {k: v for k in PREPROCESSING if (v := getattr(options, k)) is not None}
     if "offset" in given and len(given["offset"]) == 1:
         given["offset"] = given["offset"][0]
     if known is not None:
-        return dataclasses.replace(known, **given), True
+        return dataclasses.replace(known, **given)
     default = "grayscale" if input_shape[-1] == 1 else "rgb"
-    said = any(key in given for key in ("scale", "offset", "standardization"))
-    return Preprocessing(**{"color_mode": default, **given}), said
+    if ("mean" in given or "std" in given) and "standardization" not in given:
+        raise UsageError("--mean and --std are for --standardization featurewise; give that, too")
+    return Preprocessing(**{"color_mode": default, **given})
 
 
 def labels(options: argparse.Namespace) -> tuple[str, ...]:

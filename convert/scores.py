@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from tinycnn.errors import ConversionError
 from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import Graph, Node
 
@@ -39,6 +40,8 @@ def with_probabilities(graph: Graph, choice: Choice | None) -> tuple[Graph, str]
             found = "sigmoid" if graph.output_shape == (1,) else "softmax"
     if found in (None, "none"):
         return graph, ""
+    if not ends_in_logits(graph):
+        raise ConversionError(f"--activation {found}: the network ends in probabilities already")
     names = {node.name for node in graph.nodes} | {node.layer.name for node in graph.nodes}
     name = next(n for i in range(len(names) + 1) if (n := f"{found}{i or ''}") not in names)
     node = Node(name, nn.Activation(found, name=name), (graph.output,))

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from tinycnn import __version__
 from tinycnn.bits import need_64_bits
-from tinycnn.errors import TinycnnError, UsageError
+from tinycnn.errors import PROGRAM, TinycnnError, UsageError
 
 # name: (module, what it does); a module is imported only when its command is asked for
 COMMANDS = {
@@ -35,8 +35,6 @@ COMMANDS = {
 # multiplies row by row: BLAS's two threads wait for each other at each, on a busy machine 50 times
 # longer than one takes (DenseNet-169: 7.6 s for an image, against 0.14 s).
 ONE_BLAS_THREAD = ("predict", "convert", "inspect")
-
-PROGRAM = os.environ.get("TINYCNN_PROGRAM", "tinycnn")  # `./run` tells its own name
 
 _TESTS = "  test       run the tests\n" if PROGRAM != "tinycnn" else ""
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

@@ -15,6 +15,11 @@
 Every message says what failed and where, what was expected, what was found, and what to do.
 """
 
+import os
+
+# How users call the program, for advice: `./run` tells its own name.
+PROGRAM = os.environ.get("TINYCNN_PROGRAM", "tinycnn")
+
 
 class TinycnnError(Exception):
     """Everything that tinycnn raises on purpose; commands print it as one line and exit with 2."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinycnn import cli
-from tinycnn.errors import TinycnnError
+from tinycnn.errors import PROGRAM, TinycnnError
 
 if TYPE_CHECKING:
     from tinycnn.convert.survey import Survey
@@ -264,7 +264,7 @@ def _verdict(report: dict[str, Any]) -> Iterator[str]:
         place = f"layer {problem['layer']!r} ({problem['class']}): " if problem["layer"] else ""
         yield f"  {place}{problem['reason']}"
     if not report["problems"] and report["format"] != "tinycnn":
-        yield f"It can be converted: tinycnn convert {report['file']}"
+        yield f"It can be converted: {PROGRAM} convert {report['file']}"
 
 
 if __name__ == "__main__":

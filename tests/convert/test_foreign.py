@@ -45,7 +45,7 @@ def test_files(name, data, words, tmp_path):
     ("names", "words"),
     [
         ([], "a folder; give a .h5 or .keras file"),
-        (["saved_model.pb"], f"a TensorFlow SavedModel folder; with the .*{EXPORT}"),
+        (["saved_model.pb"], f"a TensorFlow SavedModel folder; where the .*{EXPORT}"),
         (["checkpoint"], "a TensorFlow checkpoint"),
         (["model.json", "group1-shard1of1.bin"], "or TensorFlow.js"),
         (["config.json", "metadata.json", "model.weights.h5"], "an unpacked .keras file; pack"),

@@ -228,7 +228,7 @@ def test_the_command_puts_a_softmax_behind_logits(tmp_path, capsys):
     assert graph.nodes[-1].layer.activation == "softmax"
     arguments = ["--scale", "1/255", "--activation", "none", "--force"]
     assert command.main([str(tmp_path / "net.onnx"), *arguments]) == 0
-    assert "assumed" not in capsys.readouterr().out
+    assert "raw scores" not in capsys.readouterr().out
     assert modelfile.load(tmp_path / "net.safetensors").graph.output == "matmul"
 
 

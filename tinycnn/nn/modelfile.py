@@ -21,7 +21,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
-from tinycnn.errors import GraphError, ModelFileError
+from tinycnn.errors import PROGRAM, GraphError, ModelFileError
 from tinycnn.nn import strictjson
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers.base import Array, Weights, has_type, tupled
@@ -231,10 +231,10 @@ def read(path: Path) -> mmap.mmap:
 def _header_size(head: bytes, length: int, path: object = "MODEL") -> int:
     """Size of the header of a file of ``length`` bytes that begins with ``head``."""
     if head.startswith(KERAS):
-        raise ModelFileError(f"{path}: a Keras file; make a model of it: tinycnn convert {path}")
+        raise ModelFileError(f"{path}: a Keras file; make a model of it: {PROGRAM} convert {path}")
     size = int.from_bytes(head[:8], "little")
     if not 2 <= size <= min(MAX_HEADER, length - 8) or head[8:9] != b"{":
-        raise ModelFileError(f"{path}: no model file, or cut off; tinycnn convert makes them")
+        raise ModelFileError(f"{path}: no model file, or cut off; {PROGRAM} convert makes them")
     return size
 
 
@@ -260,7 +260,7 @@ def _metadata(header: dict[str, Any]) -> tuple[Any, str]:
         return strictjson.loads(text, MAX_HEADER), text.rpartition(DIGEST)[0]
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
-            f"safetensors, but not a tinycnn model ({error}); make one with tinycnn convert"
+            f"safetensors, but not a tinycnn model ({error}); make one with {PROGRAM} convert"
         ) from None
 
 

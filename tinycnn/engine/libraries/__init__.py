@@ -18,7 +18,7 @@ from typing import Any
 
 from tinycnn.engine import cache
 from tinycnn.engine.kernels.family import CURRENT, cpu_identity
-from tinycnn.errors import BackendError
+from tinycnn.errors import PROGRAM, BackendError
 from tinycnn.lightclass import dataclass
 
 FOLDER = Path(__file__).parent
@@ -108,7 +108,7 @@ def problem() -> str:
     if cpu is None:
         found = " ".join(cpu_identity()[0].split())
         return f"no library is made for this CPU ({found})"
-    return f"this installation carries no library for {cpu.name}; make one: tinycnn build"
+    return f"this installation carries no library for {cpu.name}; make one: {PROGRAM} build"
 
 
 def is_library(code: bytes) -> bool:
@@ -127,7 +127,7 @@ def load(path: Path) -> tuple[Any, int]:
 
     BackendError if it is damaged, for another machine, or made from other kernels.
     """
-    advice = "make it again: tinycnn build"
+    advice = f"make it again: {PROGRAM} build"
     try:
         _check(path.read_bytes())
         library = ctypes.CDLL(str(path))
