@@ -169,9 +169,10 @@ def read_legacy(file: IO[bytes]) -> Saved:
 
     saved = read_pickle(data, NAMES, persistent, system.end)
     keys = read_pickle(data, NAMES, _refuse, saved.end)
-    if not isinstance(keys.value, list) or sorted(map(str, keys.value)) != sorted(storages):
+    listed = keys.value if isinstance(keys.value, list) else [None]
+    if not all(isinstance(key, str) for key in listed) or sorted(listed) != sorted(storages):
         raise ConversionError("damaged: the list of storages is not that of the tensors'")
-    _place(file, size, keys.end, [storages[str(key)] for key in keys.value])
+    _place(file, size, keys.end, [storages[key] for key in listed])
     return Saved(saved.value, "PyTorch before 1.6")
 
 

@@ -2,9 +2,9 @@
 
 A pickle is a program. Python's own reader imports and calls what it names; this one knows the
 instructions of protocol 2 that state dicts are made of, and a name means only what the caller's
-table says. Everything else is refused. What it builds is a few times as large as the program: no
-instruction copies data, and nothing here walks what was built, so that references that go round
-or double at each step cost nothing.
+table says. Everything else is refused. What it builds is a few times as large as the program: what
+calls are given, all together, is no longer than a pickle may be, no other instruction copies data,
+and nothing here walks what was built, so that references that go round or double cost nothing.
 
 Instructions: Python's ``pickletools``, which documents them.
 """
@@ -21,6 +21,7 @@ from tinycnn.errors import ConversionError
 MAX_BYTES = 2 << 20  # of one pickle; that of a DenseNet-201 with its optimizer has 0.6 MB
 MAX_DEPTH = 100  # marks in marks
 MAX_NAME = 100  # of a message
+MAX_KEY = 1 << 32  # as a number: of larger ones, any amount has one hash, and a dict takes ages
 Key = str | int | float | bool | None
 
 
@@ -77,6 +78,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.given = 0  # items in the arguments of all calls
 
     def run(self) -> Any:
         if self.take(1)[0] != 0x80 or self.take(1)[0] != 2:
@@ -133,6 +135,9 @@ def _reduce(m: _Machine) -> None:
     arguments, maker = m.stack.pop(), m.stack.pop()
     if not isinstance(maker, Maker) or not isinstance(arguments, tuple):
         raise ValueError("it calls what cannot be called")
+    m.given += len(arguments) + sum(len(a) for a in arguments if isinstance(a, list | tuple | dict))
+    if m.given > MAX_BYTES:
+        raise ValueError("it calls with more than there can be")
     m.push(maker.make(*arguments))
 
 
@@ -159,6 +164,8 @@ def add_entry(target: dict[Key, Any], key: Any, value: Any) -> None:
     """Put an entry into a dict; ValueError if the key is there, or of a kind that may be costly."""
     if not isinstance(key, Key):
         raise ValueError(f"a key that is a {type(key).__name__}")
+    if isinstance(key, int | float) and not abs(key) < MAX_KEY:
+        raise ValueError("a key that is a huge number")
     if key in target:
         raise ValueError(f"the key {str(key)[:MAX_NAME]!r} twice")
     target[key] = value

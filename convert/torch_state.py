@@ -40,8 +40,8 @@ def find_state(value: Any) -> dict[str, Tensor]:
 
 def with_head(state: State, head: str) -> dict[str, Tensor]:
     """Give the only layer inside of ``head``, as ``classifier.1``, the name ``head``."""
-    inside = [key for key in state if key.startswith(f"{head}.")]
-    modules = {key.rpartition(".")[0]: None for key in inside}
+    inside = {key for key in state if key.startswith(f"{head}.")}
+    modules = {key.rpartition(".")[0]: None for key in state if key in inside}
     if head in modules or not modules:
         return dict(state)
     if len(modules) > 1:

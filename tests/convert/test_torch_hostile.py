@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tinycnn.convert.torch_pickle import MAX_BYTES, Maker, read_pickle
+from tinycnn.convert.torch_state import with_head
 from tinycnn.convert.torch_tensors import NAMES
 
 from tests.convert.torch_writer import (
@@ -235,3 +236,44 @@ def test_a_pickle_that_is_too_long(tmp_path):
 def test_numbers_can_be_written_by_the_tests_themselves():
     value = read_pickle(program(numbers((1, -1, 1 << 62))), {}, lambda _: None).value
     assert value == (1, -1, 1 << 62)
+
+
+def keys_of(body):
+    """A file of PyTorch before 1.6 whose list of storages is as told."""
+    sound = legacy(program(state(tensor(FOUR, 0, (2, 2), (2, 1)))), {"0": DATA})
+    return sound.replace(program(plain(["0"])), program(body))
+
+
+DOUBLED = b"]q\0" + b"".join(b"](h%ch%ceq%c" % (i, i, i + 1) for i in range(100)) + b"]h\x64a"
+NESTED = b"]q\0" + b"]q\1h\0ah\1q\0" * 50_000
+PAIRS = b"](" + b"".join(number(i) + b"N\x86" for i in range(60_000)) + b"e\x85q\0"
+COPY = name("collections", "OrderedDict") + b"q\1"
+HUGE = b"".join(
+    b"\x8a\x0b" + (k * ((1 << 61) - 1)).to_bytes(11, "little") + b"N" for k in range(1, 99_999)
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (keys_of(DOUBLED), "the list of storages"),  # 2 ** 100 lists, if anyone spelt them
+        (keys_of(NESTED), "the list of storages"),
+        (keys_of(b"](" + number(0) + b"e"), "the list of storages"),
+        (in_archive(PAIRS + b"0](" + COPY + b"h\1h\0R" * 200_000 + b"e"),
+         "calls with more than there can be"),
+        (in_archive(b"}(" + HUGE + b"u"), "a key that is a huge number"),  # all of one hash
+    ],
+    ids=["doubled", "nested", "numbers", "copies", "hashes"],
+)  # fmt: skip
+def test_what_would_take_for_ever(data, words, tmp_path):
+    begin = time.monotonic()
+    refused(data, words, tmp_path)
+    assert time.monotonic() - begin < 3
+
+
+def test_a_head_of_many_keys():
+    """Found out by a set: 60,000 keys took two minutes."""
+    keys = {f"fc.1.{i:x}": None for i in range(60_000)}
+    begin = time.monotonic()
+    assert next(iter(with_head(keys, "fc"))) == "fc.0"
+    assert time.monotonic() - begin < 2
