@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from math import prod
 from typing import Any
 
@@ -22,6 +23,7 @@ Tensor = npt.NDArray[Any]
 
 MAX_NODES = 20_000  # before constants are folded; torch writes 5 for one flatten
 MAX_TENSORS = 40_000
+MAX_LINKS = 1 << 18  # inputs and outputs of all nodes; a DenseNet without folding has 5,000
 MAX_LIST = 4096  # inputs, outputs and attributes of one node, numbers in one attribute
 MAX_NAME = 2048
 MAX_RANK = 8
@@ -107,7 +109,7 @@ class _Reader:
     """Counts what was read, so that the limits hold for the whole file."""
 
     def __init__(self) -> None:
-        self.total = self.tensors = 0
+        self.total = self.tensors = self.links = 0
 
     def graph(self, data: memoryview, opset: int, producer: str) -> Model:
         nodes, tensors = list[Node](), dict[str, Tensor]()
@@ -140,6 +142,8 @@ class _Reader:
                     raise ConversionError(f"a node has two attributes {key!r}")
                 attributes[key] = found
             _limit("entries of one node", len(attributes) + sum(map(len, names.values())))
+        self.links += len(names[1]) + len(names[2])
+        _limit("inputs and outputs of nodes", self.links, MAX_LINKS)
         name, op, domain = ("".join(names[n][-1:]) for n in (3, 4, 7))
         if domain not in ("", "ai.onnx"):
             op = f"{domain}.{op}"  # which nothing here knows
@@ -165,7 +169,7 @@ class _Reader:
             elif number == 7:
                 several += _reals(kind, value)
             elif number == 8:
-                several += integers(kind, value)
+                several += islice(integers(kind, value), MAX_LIST + 1)
             elif number == 9:
                 several.append(_name(kind, value))
             _limit("values of one attribute", len(several))
@@ -177,7 +181,7 @@ class _Reader:
         stored: dict[int, list[memoryview | int]] = {4: [], 5: [], 7: [], 10: [], 11: []}
         for number, kind, value in fields(data):
             if number == 1:
-                shape += integers(kind, value)
+                shape += islice(integers(kind, value), MAX_RANK + 1)
             elif number == 2:
                 code = _integer(kind, value)
             elif number in stored:
@@ -226,8 +230,8 @@ def _from_fields(stored: Mapping[int, list[Any]], code: int) -> Tensor:
     source = {7: 7, 12: 11, 13: 11}.get(code, 5)
     size = sum(len(p) for p in stored[source] if isinstance(p, memoryview)) + len(stored[source])
     _limit("bytes of one tensor that is not stored raw", size, MAX_VARINTS)
-    numbers = [n for p in stored[source] for n in integers(2 * isinstance(p, memoryview), p)]
-    wide = np.asarray([n & 0xFFFF_FFFF_FFFF_FFFF for n in numbers], np.uint64)
+    numbers = (n for p in stored[source] for n in integers(2 * isinstance(p, memoryview), p))
+    wide = np.fromiter((n & 0xFFFF_FFFF_FFFF_FFFF for n in numbers), np.uint64)
     if code == 10:  # the bits of each float16
         return wide.astype(np.uint16).view(np.float16)
     return wide.astype(TYPES[code]) if code != 9 else wide != 0
@@ -286,7 +290,7 @@ def _name(kind: int, value: Any) -> str:
 def _reals(kind: int, value: Any) -> list[float]:
     if kind != BYTES:
         return [real(kind, value)]
-    return [float(v) for v in _from_raw(value, "<f4", "")]
+    return [float(v) for v in _from_raw(value, "<f4", "")[: MAX_LIST + 1]]
 
 
 def _limit(what: str, count: int, limit: int = MAX_LIST) -> None:

@@ -33,6 +33,7 @@ from .onnx_file import Value as Declared
 from .onnx_values import CHANNELS_FIRST, CHANNELS_LAST, Value, reshaped, sorted_channels
 
 UINT8 = 2
+MAX_READ = 4 * MAX_PARAMETERS  # values of constants that nodes take, the same ones counted again
 NUMPY_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
 
 
@@ -65,7 +66,7 @@ class _Builder:
         self.values: dict[str, Result] = dict(model.tensors)
         self.weights: dict[str, Array] = {}
         self.names = Names()
-        self.total = self.counted = 0
+        self.total = self.counted = self.read = 0
         self.readers = Counter(name for node in model.nodes for name in node.inputs)
         self.readers.update(v.name for v in model.outputs)
         name, shape, axes = _input(model, given)
@@ -89,17 +90,19 @@ class _Builder:
                 raise ConversionError(f"{node}: another node makes {name[:200]!r} too")
             if name:
                 self.values[name] = value
-        self._count(results)
+        self._count(call, results)
 
-    def _count(self, results: list[Result]) -> None:
+    def _count(self, call: Call, results: list[Result]) -> None:
         """Limit what was made so far: one large tensor of the file can be used a thousand times."""
         if len(self.names.taken) > MAX_NODES:
             raise ConversionError(f"the network has more than {MAX_NODES} layers")
         new = islice(reversed(self.weights.values()), len(self.weights) - self.counted)
         self.counted = len(self.weights)
-        made = [r for r in results if isinstance(r, np.ndarray) and r.base is None]
+        old = {id(_memory(a)) for a in call.arguments if isinstance(a, np.ndarray)}
+        made = [m for r in results if isinstance(r, np.ndarray) and id(m := _memory(r)) not in old]
+        made = [m for m in made if m.base is None]  # the others are views of the file
         orders = [r.order for r in results if isinstance(r, Value) and r.order is not None]
-        self.total += sum(a.size for a in (*new, *made, *orders))
+        self.total += sum(max(a.size, a.nbytes // 4) for a in (*new, *made, *orders))
         if self.total > MAX_PARAMETERS:
             raise ConversionError(f"more than {MAX_PARAMETERS} weights and constants are made")
 
@@ -112,6 +115,9 @@ class _Builder:
 
     def _results(self, call: Call) -> list[Result]:
         arrays = [a for a in call.arguments if isinstance(a, np.ndarray)]
+        self.read += sum(a.size for a in arrays)
+        if self.read > MAX_READ:
+            raise ConversionError(f"more than {MAX_READ} values are read, some many times over")
         if not any(isinstance(a, Value) for a in call.arguments):
             try:
                 found = fold(call, arrays)
@@ -140,6 +146,13 @@ class _Builder:
             value = reshaped(value, (long[0],), place)
         tensor = sorted_channels(value, place).tensor
         return tensor if tensor is not self.input else place(nn.Identity(), tensor, {})
+
+
+def _memory(array: Array) -> Array:
+    """Return the array that another one is a view of."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def _unknown(op: str) -> str:

@@ -14,6 +14,7 @@ from tinycnn.errors import ConversionError
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 LONGEST_VARINT = 10  # bytes: 64 bits, 7 in each
+MAX_FIELDS = 1 << 18  # of one message; each becomes a view, and two bytes are enough for one
 WIDTHS = {FIXED64: 8, FIXED32: 4}
 
 Field = tuple[int, int, Any]  # number, kind, and an int (VARINT) or a memoryview
@@ -21,8 +22,11 @@ Field = tuple[int, int, Any]  # number, kind, and an int (VARINT) or a memoryvie
 
 def fields(data: memoryview) -> Iterator[Field]:
     """Yield the fields of one message in the order of the file; ConversionError if damaged."""
-    at, end = 0, len(data)
+    at, end, count = 0, len(data), 0
     while at < end:
+        count += 1
+        if count > MAX_FIELDS:
+            raise ConversionError(f"more than {MAX_FIELDS} fields in one message")
         key, at = varint(data, at)
         number, kind = key >> 3, key & 7
         if kind == VARINT:
@@ -55,15 +59,15 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-def integers(kind: int, value: Any) -> list[int]:
-    """One int64, or many that are packed into one field."""
+def integers(kind: int, value: Any) -> Iterator[int]:
+    """Yield one int64, or many that are packed into one field: up to one for each byte."""
     if kind == VARINT:
-        return [signed(value)]
-    result, at = [], 0
-    while at < len(value):
+        yield signed(value)
+        return
+    at, end = 0, len(value)
+    while at < end:
         number, at = varint(value, at)
-        result.append(signed(number))
-    return result
+        yield signed(number)
 
 
 def real(kind: int, value: Any) -> float:

@@ -234,3 +234,60 @@ def test_a_subgraph_is_never_entered(tmp_path):
     with pytest.raises(ConversionError, match="graphs of its own"):
         keras.read(tmp_path / "net.onnx")
     assert value("x", (1,))  # the writer's own parts are all used
+
+
+MANY = 1 << 20
+TEXT = np.zeros(1 << 20, np.uint8)
+LIMIT = "fields in one message"
+
+
+def chained(op, constants, count):
+    """Many nodes that look at a constant and hand the image on."""
+    made = [
+        message(f1=[f"{i or 'x'}", *constants], f2=f"{i + 1}", f3=f"n{i}", f4=op)
+        for i in range(count)
+    ]
+    return [*made, node("Relu", f"{count}", "p")]
+
+
+def copies(count):
+    """Reshape of what is transposed makes a new array each time."""
+    made = [node("Reshape", "t,s", f"r{i}") for i in range(count)]
+    read = [
+        message(f1=[f"{i or 'x'}", f"r{i}"], f2=f"{i + 1}", f3=f"n{i}", f4="Dropout")
+        for i in range(count)
+    ]
+    return [node("Transpose", "w", "t", perm=[1, 0]), *made, *read, node("Relu", f"{count}", "p")]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (model([RELU]) + b"\x3a\x00" * MANY, LIMIT),  # graphs
+        (model([RELU]) + b"\x7a\x00" * MANY, LIMIT),  # what nobody knows
+        (message(f1=8, f7=graph([RELU]) + b"\x5a\x00" * MANY, f8=message(f2=17)), LIMIT),  # inputs
+        (stored(f9=b"", f4=[b""] * MANY), LIMIT),
+        (stored(f1=bytes(4 * MANY)), "9 dimensions of tensor"),
+        (classifier([RELU + entry(5, message(f1="a", f8=bytes(4 * MANY)))]), "4097 values of one"),
+        (classifier([RELU + entry(5, message(f1="a", f7=bytes(4 * MANY)))]), "4097 values of one"),
+        (classifier(chained("Sum", ["x"] * 200, 2000)), "inputs and outputs of nodes"),
+        (classifier(chained("Dropout", ["", "w"], 5000), [("w", TEXT)]), "some many times over"),
+    ],
+    ids=["graphs", "unknown", "inputs", "parts", "rank", "ints", "floats", "links", "any"],
+)  # fmt: skip
+def test_small_parts_in_great_numbers(data, words, tmp_path):
+    (tmp_path / "net.onnx").write_bytes(data)
+    begin = time.monotonic()
+    with pytest.raises(ConversionError, match=words):
+        keras.read(tmp_path / "net.onnx")
+    assert time.monotonic() - begin < 4
+
+
+def test_constants_that_a_reshape_copies(tmp_path, monkeypatch):
+    """They were taken for views of others, and 600 of 4 MB for nothing."""
+    monkeypatch.setattr("tinycnn.convert.onnx_graph.MAX_PARAMETERS", 1 << 22)
+    size = ("s", np.array([1 << 20]))
+    data = classifier(copies(5), [("w", np.ones((1024, 1024), np.float32)), size])
+    (tmp_path / "net.onnx").write_bytes(data)
+    with pytest.raises(ConversionError, match="weights and constants are made"):
+        keras.read(tmp_path / "net.onnx")
