@@ -48,7 +48,8 @@ class Dialect:
     def __str__(self) -> str:
         """Say it as a model's provenance does."""
         kernels = ", kernels of Theano" if self.backend == "theano" else ""
-        return f"Keras {self.version or '(unknown)'}{kernels}"
+        version = "".join(c for c in self.version or "(unknown)" if c.isprintable())[:40]
+        return f"Keras {version}{kernels}"
 
 
 def find_dialect(root: Group, weights: Group, given: str | None) -> Dialect:

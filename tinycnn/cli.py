@@ -39,6 +39,7 @@ ONE_BLAS_THREAD = ("predict", "convert", "inspect")
 _TESTS = "  test       run the tests\n" if PROGRAM != "tinycnn" else ""
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 READER_GONE = 141  # 128 + SIGPIPE
+MAX_LINE = 4000  # characters of an error
 
 
 class Parser(argparse.ArgumentParser):
@@ -128,7 +129,7 @@ def _dispatch(argv: Sequence[str]) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     if isinstance(error, TinycnnError):
         return text
     if isinstance(error, OSError) and error.strerror:
@@ -137,6 +138,12 @@ def _one_line(error: Exception) -> str:
         return "not enough memory"
     name = type(error).__name__
     return f"internal error, {name}: {text}; please report it with the output of --debug"
+
+
+def printable(text: str) -> str:
+    """Spell out what could steer a terminal: a model file may have put it there."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:MAX_LINE])
+    return shown + ", ..." * (len(text) > MAX_LINE)
 
 
 def _let_go_of_stdout() -> None:
