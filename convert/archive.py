@@ -23,7 +23,8 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MAX_MEMBERS = 1000
 MAX_JSON = 16 << 20
 MAX_WEIGHTS = 2 << 30
-MAX_RATIO = 256
+MAX_RATIO = 256  # of texts
+MAX_WEIGHTS_RATIO = 32  # Keras does not compress them; pruned ones, by hand, reach 10
 SMALL = 1 << 20
 
 
@@ -96,7 +97,7 @@ def _json(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
 def _weights(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes | Part:
     """Find what Keras stores as it is: in memory once less. Only what is packed is unpacked."""
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > MAX_WEIGHTS:
-        return _content(archive, info, MAX_WEIGHTS)
+        return _content(archive, info, MAX_WEIGHTS, MAX_WEIGHTS_RATIO)
     with archive.open(info) as member:  # its checksum
         length = sum(map(len, iter(lambda: member.read(SMALL), b"")))
     with path.open("rb") as file:
@@ -107,9 +108,11 @@ def _weights(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> byt
     return Part(path, info.header_offset + 30 + sum(lengths), length)
 
 
-def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
+def _content(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, ratio: int = MAX_RATIO
+) -> bytes:
     """Read one member, not a byte more than it declares and the limits allow."""
-    allowed = min(limit, max(SMALL, info.compress_size * MAX_RATIO))
+    allowed = min(limit, max(SMALL, info.compress_size * ratio))
     if info.file_size > allowed:
         raise ConversionError(
             f"{info.filename}: {info.file_size} bytes out of {info.compress_size}; "

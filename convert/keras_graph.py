@@ -22,6 +22,8 @@ from .keras_ops import convert_operation, is_operation
 from .theano import pad_explicitly
 
 Path = tuple[str, ...]
+MAX_WORK = 1 << 23  # characters of options that are read again, since a layer is called again
+EACH = 64  # what a layer or an output of a model costs in each call, in such characters
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class _Builder:
         self.turned: set[Tensor] = set()
         self.permuted: dict[Tensor, Tensor] = {}
         self.leaves: dict[Path, Leaf] = {}
-        self.calls = 0
+        self.calls = self.work = 0
         paths = [path for path, _ in leaves_of(model)]
         counts = Counter(path[-1] for path in paths)
         self.names = {p: p[-1] if counts[p[-1]] == 1 else "/".join(p) for p in paths}
@@ -128,6 +130,7 @@ class _Builder:
                 f"model {model.name!r} is called with {len(inputs)} inputs and has "
                 f"{len(model.inputs)}"
             )
+        self._count(EACH * (len(model.layers) + len(model.outputs)))
         values = dict(zip(model.inputs, inputs, strict=True))
         first = _first_calls(model)
         for name, number in _order(model, first):
@@ -155,10 +158,18 @@ class _Builder:
         path = (*path, layer.name)
         return [self.watch(path, layer, inputs, lambda: self._leaf(layer, call, path, inputs))]
 
+    def _count(self, work: int) -> None:
+        """Limit what a small file can ask for by calling one large thing a thousand times."""
+        self.work += work
+        if self.work > MAX_WORK:
+            raise ConversionError("it calls large layers or models too often")
+
     def _leaf(self, layer: LayerConfig, call: Call, path: Path, inputs: list[Tensor]) -> Tensor:
         with _named(f"layer {'/'.join(path)!r} ({layer.class_name})"):
             if not inputs:
                 raise ConversionError("has no input")
+            if path in self.leaves:
+                self._count(len(repr(layer.config)))
             made = self._convert(layer, call, path, inputs)
             leaf = self.leaves.setdefault(path, made)
             if (leaf.layers, leaf.padding) != (made.layers, made.padding):

@@ -141,7 +141,10 @@ def _nested(
     name: str, leaves: Sequence[Leaf], stored: Sequence[Stored]
 ) -> Iterator[tuple[Path, list[Stored]]]:
     """Share out a nested model's arrays: by layer names where they are clear, else in order."""
-    owned = {leaf.path: [s for s in stored if s.owner == leaf.path[-1]] for leaf in leaves}
+    by_owner: dict[str, list[Stored]] = {}
+    for item in stored:
+        by_owner.setdefault(item.owner, []).append(item)
+    owned = {leaf.path: by_owner.get(leaf.path[-1], []) for leaf in leaves}
     complete = all(len(owned[leaf.path]) == _count(leaf) for leaf in leaves)
     if not complete or sum(map(len, owned.values())) != len(stored):
         owned = _in_order(name, leaves, stored)
@@ -235,9 +238,11 @@ def keras3_layers(group: Group) -> Iterator[tuple[str, str, Group]]:
     Containers and classes come in alphabetical order; the layers of a class in the model's.
     """
     for container in _containers(group):
-        stems = {re.sub(r"_\d{1,6}$", "", name) for name in container.groups}
-        for stem in sorted(stems):
-            for inner in numbered(container.groups, stem):
+        stems: dict[str, dict[str, Group]] = {}
+        for name, member in container.groups.items():
+            stems.setdefault(re.sub(r"_\d{1,6}$", "", name), {})[name] = member
+        for stem, members in sorted(stems.items()):
+            for inner in numbered(members, stem):
                 if _containers(inner):
                     yield from keras3_layers(inner)
                 else:

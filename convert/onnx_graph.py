@@ -102,7 +102,8 @@ class _Builder:
         made = [m for r in results if isinstance(r, np.ndarray) and id(m := _memory(r)) not in old]
         made = [m for m in made if m.base is None]  # the others are views of the file
         orders = [r.order for r in results if isinstance(r, Value) and r.order is not None]
-        self.total += sum(max(a.size, a.nbytes // 4) for a in (*new, *made, *orders))
+        every: tuple[np.ndarray, ...] = (*new, *made, *orders)
+        self.total += sum(max(a.size, a.nbytes // 4) for a in every)
         if self.total > MAX_PARAMETERS:
             raise ConversionError(f"more than {MAX_PARAMETERS} weights and constants are made")
 

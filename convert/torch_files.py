@@ -169,7 +169,7 @@ def read_legacy(file: IO[bytes]) -> Saved:
 
     saved = read_pickle(data, NAMES, persistent, system.end)
     keys = read_pickle(data, NAMES, _refuse, saved.end)
-    listed = keys.value if isinstance(keys.value, list) else [None]
+    listed: list[Any] = keys.value if isinstance(keys.value, list) else [None]
     if not all(isinstance(key, str) for key in listed) or sorted(listed) != sorted(storages):
         raise ConversionError("damaged: the list of storages is not that of the tensors'")
     _place(file, size, keys.end, [storages[key] for key in listed])
