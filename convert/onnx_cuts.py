@@ -9,7 +9,7 @@ import numpy as np
 from tinycnn.nn import layers as nn
 
 from .onnx_call import Call, rule
-from .onnx_values import Value, selected
+from .onnx_values import MAX_KERNEL, Value, selected
 from .onnx_windows import padded
 
 
@@ -55,6 +55,10 @@ def _split(call: Call) -> list[Any]:
     sizes = call.axes(1, "split") or [min(even, length - even * i) for i in range(count)]
     if sum(sizes) != length or min(sizes) < 1 or len(sizes) != count:
         call.fail(f"{length} entries do not fall into parts of {sizes}")
+    if dimension == len(value.axes) - 1 and value.channels * length > MAX_KERNEL:
+        call.fail(
+            f"picking {length} channels in {count} parts is too large"
+        )  # all kernels together
     ends = np.cumsum(sizes)
     return [
         cut(call, value, dimension, int(e - s), int(e), 1) for s, e in zip(sizes, ends, strict=True)

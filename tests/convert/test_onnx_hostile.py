@@ -291,3 +291,13 @@ def test_constants_that_a_reshape_copies(tmp_path, monkeypatch):
     (tmp_path / "net.onnx").write_bytes(data)
     with pytest.raises(ConversionError, match="weights and constants are made"):
         keras.read(tmp_path / "net.onnx")
+
+
+def test_a_split_into_thousands(tmp_path):
+    """Each part's kernel was small enough; all of them had 256 GB."""
+    parts = message(f1="f", f2=[f"o{i}" for i in range(4000)], f4="Split", f5=attribute("axis", 1))
+    nodes = [node("Flatten", "x", "f"), parts, node("Identity", "o0", "y")]
+    data = model(nodes, inputs=[("x", (1, 1, 500, 512))])
+    (tmp_path / "net.onnx").write_bytes(data)
+    with pytest.raises(ConversionError, match="in 4000 parts is too large"):
+        keras.read(tmp_path / "net.onnx")
