@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _convert(argv: Sequence[str]) -> int:
     chosen = options.parser().parse_args(argv)
     output = _output(chosen)
-    draft = output.with_name(f".{output.name}.{os.getpid()}.draft")
+    draft = output.with_name(f".{output.name}.{os.urandom(4).hex()}.draft")
     try:
         places = _write(chosen, output.stem, draft)
         _prove(replace(modelfile.load(draft), name=output.stem), chosen, places)

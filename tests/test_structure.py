@@ -33,7 +33,7 @@ ROOMS = {
     "tinycnn.progress": set(),
     "tinycnn.files": {"tinycnn.errors"},
     "tinycnn.weights": set(),
-    "tinycnn.nn": {"tinycnn.errors", "tinycnn.lightclass"},
+    "tinycnn.nn": {"tinycnn.errors", "tinycnn.files", "tinycnn.lightclass"},
     "tinycnn.engine.kernels": set(),
     "tinycnn.engine": {
         "tinycnn.errors",

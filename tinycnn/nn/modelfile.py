@@ -21,7 +21,8 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
-from tinycnn.errors import PROGRAM, GraphError, ModelFileError
+from tinycnn.errors import PROGRAM, GraphError, ModelFileError, UsageError
+from tinycnn.files import atomic_write
 from tinycnn.nn import strictjson
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers.base import Array, Weights, has_type, tupled
@@ -54,18 +55,15 @@ def save(model: Model, path: str | os.PathLike[str], dtype: str = "float32") -> 
         _need_finite(name, value)
     text = json.dumps(to_json(model), allow_nan=False).removesuffix("}")
     text += f'{DIGEST}"{_digest(text, _as_stored(model, dtype))}"}}'
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as file:
+        with atomic_write(path, "wb") as file:
             file.write(_new_header(model, dtype, text))
             for _, value in _as_stored(model, dtype):
                 file.write(value.data)
-        os.replace(temporary, target)
     except OSError as error:
-        raise ModelFileError(f"cannot write {target}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise ModelFileError(f"cannot write {os.fspath(path)}: {error.strerror}") from error
+    except UsageError as error:
+        raise ModelFileError(str(error)) from None
 
 
 def _as_stored(model: Model, dtype: str) -> Iterator[tuple[str, Any]]:
