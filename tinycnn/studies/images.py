@@ -57,9 +57,10 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
-def read_picture(path: str, size: tuple[int, int], preprocessing: Preprocessing) -> Picture:
+def read_picture(path: str, size: tuple[int, int] | int, preprocessing: Preprocessing) -> Picture:
     """Decode the image at ``path``, bring it to the colour mode and to ``size`` (height, width).
 
+    One number as ``size`` is the longer side, and the image keeps its proportions.
     ImageError with the reason if it is no PNG or JPEG, damaged, truncated, or too large.
     """
     try:
@@ -109,7 +110,7 @@ def _check_memory(header: Header, preprocessing: Preprocessing) -> None:
 
 
 def _decode(
-    stream: BinaryIO, header: Header, size: tuple[int, int], preprocessing: Preprocessing
+    stream: BinaryIO, header: Header, size: tuple[int, int] | int, preprocessing: Preprocessing
 ) -> Picture:
     try:
         with warnings.catch_warnings():
@@ -174,8 +175,10 @@ def _upper_byte(image: Image.Image) -> tuple[Image.Image, int]:
     return scaled, brightest
 
 
-def _resize(image: Image.Image, size: tuple[int, int], preprocessing: Preprocessing) -> Image.Image:
-    height, width = size
+def _resize(
+    image: Image.Image, size: tuple[int, int] | int, preprocessing: Preprocessing
+) -> Image.Image:
+    height, width = size if isinstance(size, tuple) else _fitting(image, size)
     if image.size == (width, height):
         return image
     box = None
@@ -188,6 +191,12 @@ def _resize(image: Image.Image, size: tuple[int, int], preprocessing: Preprocess
         box = (left, top, left + across, top + down)
     resample = Image.Resampling[preprocessing.interpolation.upper()]
     return image.resize((width, height), resample, box=box)
+
+
+def _fitting(image: Image.Image, longest: int) -> tuple[int, int]:
+    """(height, width) in the proportions of ``image``, the longer of them ``longest``."""
+    ratio = longest / max(image.size)
+    return max(1, round(image.height * ratio)), max(1, round(image.width * ratio))
 
 
 def _plain(error: Exception) -> str:
