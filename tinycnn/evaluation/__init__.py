@@ -1,0 +1,1 @@
+"""What a model is worth on a labelled folder: scores kept, metrics with intervals, reports."""

@@ -1,0 +1,251 @@
+"""An evaluation as one HTML file: no script, no network, nothing beside it.
+
+What stands in the document, "tinycnn-evaluation/1", may come from anyone's file names, and may
+lack anything: see `tinycnn.evaluation.markup`. The same document and images give the same page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from tinycnn.evaluation import charts, tables
+from tinycnn.evaluation.gallery import worst_images, worst_studies
+from tinycnn.evaluation.markup import (
+    ALL,
+    MOST_PARTS,
+    UNDEFINED,
+    Document,
+    below,
+    count,
+    figure,
+    finite,
+    name,
+    part_title,
+    parts,
+    plain,
+    rows,
+    section,
+    text,
+)
+from tinycnn.evaluation.style import STYLE
+from tinycnn.studies.worth import NO_DIAGNOSIS
+
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'"
+)
+KAPPA_NOTE = (
+    "The radiologists and the baseline were measured on MURA&rsquo;s own test set, not on the "
+    "studies of this page: read their figures beside this model&rsquo;s only if these studies are "
+    "like those."
+)
+
+
+def page(document: Document, *, gallery: bool = True) -> str:
+    """The page of ``document``; with ``gallery`` the images that it names are opened and shown."""
+    title = f"Evaluation of {text(below(document, 'model').get('name', 'a model'))}"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{title}</title><style>{STYLE}</style></head><body>\n"
+        f"{_header(document)}<main>\n{_sections(document, gallery)}\n</main>"
+        f"{_footer(document, gallery)}</body></html>\n"
+    )
+
+
+def _sections(document: Document, with_gallery: bool) -> str:
+    studies = images = ""
+    if with_gallery:
+        studies, images = worst_studies(document), worst_images(document)
+    return "\n".join((
+        section("headline", "At a glance", _headline(document)),
+        section("facts", "Model and data", _facts(document)),
+        section("parts", "By body part", _left_out(document), *tables.by_parts(document)),
+        section("kappa", "Beside radiologists", _kappas(document)),
+        section("roc", "ROC curves", _rocs(document)),
+        section("rules", "Rules side by side", tables.by_rule(document)),
+        section("confusion", "Confusion matrices", tables.confusions(document)),
+        section("reliability", "Reliability", _reliabilities(document)),
+        section("studies", "Studies it got most wrong", studies),
+        section("images", "Images it got most wrong", images),
+    ))  # fmt: skip
+
+
+def _header(document: Document) -> str:
+    model, data = below(document, "model"), below(document, "dataset")
+    seen = ", ".join(f"{count(data.get(key))} {key}" for key in ("studies", "patients", "views"))
+    return (
+        f"<header><h1>Evaluation of {name(model.get('name', 'a model'))}</h1>"
+        f'<p class="lead">{seen} · {name(data.get("path", ""))}</p>'
+        f"{_alarm(model)}{_interrupted(document)}"
+        f'<div class="note"><p><strong>Not a diagnosis.</strong> '
+        f"{text(document.get('caution') or NO_DIAGNOSIS, 1000)}</p></div></header>"
+    )
+
+
+def _alarm(model: Document) -> str:
+    if not model.get("demonstration"):
+        return ""
+    return (
+        '<div class="alarm" role="note"><strong>DEMONSTRATION WEIGHTS</strong>'
+        f"<p>Trained on {text(model.get('trained_on', 'drawings'), 300)}. They know nothing of "
+        "patients: nothing on this page says anything about real radiographs.</p></div>"
+    )
+
+
+def _interrupted(document: Document) -> str:
+    if not document.get("interrupted"):
+        return ""
+    return (
+        '<div class="note" role="note"><p><strong>Interrupted.</strong> Only the studies that were '
+        "judged before are counted here.</p></div>"
+    )
+
+
+def _headline(document: Document) -> str:
+    measured = below(document, "levels", "study", ALL)
+    if not finite(measured.get("count")):
+        return "<p>No labelled study was judged: there is nothing to count.</p>"
+    total, positive = finite(measured.get("count")) or 0, finite(measured.get("positive")) or 0
+    usual = max(positive, total - positive) / total
+    words = "positive" if positive > total - positive else "negative"
+    return (
+        f"<p>By study: it found {count(measured.get('true_positive'))} of {count(positive)} "
+        f"positive studies, and called {count(measured.get('false_positive'))} of "
+        f"{count(total - positive)} negative ones positive. Always saying “{words}” would be right "
+        f"in {figure(usual, True)}.</p>{tables.tiles(measured)}<p>{_intervals(document)}</p>"
+    )
+
+
+def _intervals(document: Document) -> str:
+    bootstrap = below(document, "bootstrap")
+    if not bootstrap:
+        return ""
+    level = figure(bootstrap.get("level"), True).replace(".0", "")
+    return (
+        f"Intervals: {level} bootstrap by {text(bootstrap.get('by', ''))}, "
+        f"{count(bootstrap.get('resamples'))} resamples, seed {plain(bootstrap.get('seed'))}. "
+        f"{UNDEFINED} stands where a figure is undefined."
+    )
+
+
+def _facts(document: Document) -> str:
+    model, data = below(document, "model"), below(document, "dataset")
+    labels = ", ".join(str(label) for label in rows(model.get("labels")))
+    about = tables.facts("Model", [
+        ("Name", model.get("name")), ("SHA-256", model.get("sha256")), ("File", model.get("path")),
+        ("Trained on", model.get("trained_on")), ("Labels", labels),
+        ("Looks for", model.get("positive")), ("Rule", document.get("rule")),
+        ("Threshold", plain(document.get("threshold"))),
+    ])  # fmt: skip
+    counted = [
+        (title, count(data.get(key)))
+        for title, key in (
+            ("Studies", "studies"), ("Patients", "patients"), ("Views judged", "views"),
+            ("Files refused", "refused"), ("Without label", "unlabelled"),
+        )
+    ]  # fmt: skip
+    seconds = below(document, "seconds")
+    spent = [
+        (title, f"{value:,.1f} s")
+        for title, key in (
+            ("Time", "total"), ("of it decoding", "decode"), ("of it the network", "inference"),
+        )
+        if (value := finite(seconds.get(key))) is not None
+    ]  # fmt: skip
+    found = tables.facts("Data", [("Folder", data.get("path")), *counted, *spent])
+    return f'<div class="pair">{about}{found}</div>'
+
+
+def _left_out(document: Document) -> str:
+    named = len(below(document, "levels", "study").keys() - {ALL})
+    if named <= MOST_PARTS:
+        return ""
+    return f"<p>{MOST_PARTS} of {count(named)} body parts are shown; all of them are counted.</p>"
+
+
+def _kappas(document: Document) -> str:
+    published = below(document, "published", "kappa")
+    ours = below(document, "levels", "study")
+    if not published:
+        return ""
+    shown = [part for part in parts(published) if part in ours]
+    charted = {part: _readers(below(published, part), below(ours, part, "kappa")) for part in shown}
+    lowest = _lowest(measure for readers in charted.values() for _, measure, _ in readers)
+    figures = (
+        _chart(part, charts.kappas(part_title(part), readers, lowest))
+        for part, readers in charted.items()
+    )
+    source = text(below(document, "published").get("source", ""), 300)
+    return (
+        "<p>Cohen&rsquo;s kappa by study, with intervals: agreement with the truth beyond chance; "
+        f"1 is perfect, 0 is chance.</p><p>{KAPPA_NOTE}</p>"
+        f'<div class="grid wide">{"".join(figures)}</div><p><small>Source: {source}</small></p>'
+    )
+
+
+def _lowest(measures: Iterable[Document]) -> float:
+    """Where the axis of kappa begins: 0, or below if some interval does."""
+    edges = [finite(measure.get(key)) for measure in measures for key in ("low", "value")]
+    lowest = min((edge for edge in edges if edge is not None), default=0.0)
+    return max(-1.0, math.floor(4 * min(lowest, 0.0)) / 4)
+
+
+def _readers(published: Document, ours: Document) -> list[tuple[str, Document, str]]:
+    readers = [
+        ("MURA baseline", below(published, who), "base") if who == "model"
+        else (str(who).capitalize(), below(published, who), "peer")
+        for who in list(published)[:6]
+    ]  # fmt: skip
+    return [*readers, ("This model", ours, "model")]
+
+
+def _rocs(document: Document) -> str:
+    curves, measured = below(document, "roc"), below(document, "levels", "study")
+    figures = [
+        _chart(part, charts.roc(part_title(part), curves[part], below(measured, part)))
+        for part in parts(curves)
+    ]
+    if not figures:
+        return ""
+    threshold = plain(document.get("threshold"))
+    return (
+        f"<p>By study, over every threshold. The diamond is the threshold in use, {threshold}; the "
+        f'dashed line is chance.</p><div class="grid">{"".join(figures)}</div>'
+    )
+
+
+def _reliabilities(document: Document) -> str:
+    bins = below(document, "reliability")
+    figures = [
+        _chart(
+            part,
+            charts.reliability(part_title(part), bins[part]),
+            f"calibration error {figure(charts.calibration_error(bins[part]))}",
+        )
+        for part in parts(bins)
+    ]
+    if not figures:
+        return ""
+    return (
+        "<p>Studies in ten bins of probability: how often they were positive. On the dashed line a "
+        "probability means what it says. Bins of few studies (counts below) tell little.</p>"
+        f'<div class="grid">{"".join(figures)}</div>'
+    )
+
+
+def _chart(part: str, svg: str, more: str = "") -> str:
+    small = f"<small>{more}</small>" if more else ""
+    return f'<figure class="chart"><figcaption>{part_title(part)}{small}</figcaption>{svg}</figure>'
+
+
+def _footer(document: Document, with_gallery: bool) -> str:
+    private = (
+        " It contains images of the data set: treat it as you treat those." if with_gallery else ""
+    )
+    return (
+        f"<footer><p>Made by tinycnn {text(document.get('tinycnn', ''))} from a document of schema "
+        f"{text(document.get('schema', ''))}.{private}</p><p>{NO_DIAGNOSIS}</p></footer>"
+    )
