@@ -82,7 +82,7 @@ def document(
         },
         "dataset": {
             "path": "datasets/phantoms-500", "studies": studies, "patients": studies,
-            "views": 2 * studies, "refused": 3, "unlabelled": 0,
+            "views": 2 * studies, "refused": 3, "unlabelled": 0, "without_verdict": 0,
         },
         "interrupted": False, "rule": "mean", "threshold": 0.5,
         "bootstrap": {"seed": 1, "resamples": 1000, "by": "patient", "level": 0.95},

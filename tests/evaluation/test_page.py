@@ -97,7 +97,7 @@ def pictures(tmp_path):
 def test_everything_is_there(pictures):
     reader = read(page(document(images=pictures)))
     for words in (
-        "At a glance", "DEMONSTRATION WEIGHTS", "Not a diagnosis", "Beside radiologists",
+        "At a glance", "DEMONSTRATION WEIGHTS", "not a diagnosis", "Beside radiologists",
         "ROC curves", "Rules side by side", "Confusion matrices", "Reliability",
         "Studies it got most wrong", "Images it got most wrong", "MURA baseline",
         "Always saying", "All body parts", "95\u202f% bootstrap by patient",
@@ -106,7 +106,7 @@ def test_everything_is_there(pictures):
     assert all(part.removeprefix("XR_").capitalize() in reader.words for part in PARTS)
     charts = [v for tag, name, v in reader.attributes if (tag, name) == ("svg", "aria-label")]
     kinds = Counter(words.split(",")[0] for words in charts)
-    assert kinds == {"ROC curve": 8, "Reliability diagram": 8, "Cohen\u2019s kappa": 7}
+    assert kinds == {"ROC curve": 8, "Reliability diagram": 8, "Cohen\u2019s kappa": 8}
     alts = [value for tag, name, value in reader.attributes if (tag, name) == ("img", "alt")]
     assert len(alts) == reader.tags["img"] > 24
     assert all(alts)
@@ -278,3 +278,18 @@ def test_what_is_more_probable_is_not_the_verdict_of_a_rule():
     given["studies"][0] |= {"label": 1, "probability": 0.4, "verdict_positive": True}
     given["worst"]["images"] = []
     assert "named positive,judged positive" in read(page(given)).words
+
+
+def test_body_parts_that_nobody_else_was_measured_on_stand_alone():
+    kappa = {"all": {"best of three radiologists": {"value": 0.778, "low": None, "high": None}}}
+    html = page(document(published={"source": "the paper", "kappa": kappa}), gallery=False)
+    assert "All body parts: Best of three radiologists 0.778; This model 0." in html
+    assert "This model alone: Elbow 0." in html
+    assert "Source: the paper" in html
+
+
+def test_rules_that_look_equal_are_both_the_best():
+    given = document(studies=20, parts=("XR_HAND",))
+    for rule, kappa in (("mean", 0.5811), ("any", 0.5799), ("max", 0.3)):
+        given["rules"][rule] = {"all": {"kappa": measure(kappa)}}
+    assert page(given, gallery=False).count('<td class="best">0.58') == 2

@@ -109,22 +109,22 @@ def calibration_error(bins: object) -> float | None:
 
 def kappas(title: str, measures: Sequence[tuple[str, Document, str]], lowest: float) -> str:
     """One line per reader: (name, kappa with interval, CSS class), from ``lowest`` to 1."""
-    axes = Axes(112, 6, 154, 22 * len(measures), (lowest, 1.0))
+    axes = Axes(176, 6, 150, 22 * len(measures), (lowest, 1.0))
     content = ""
     for tick in _ticks(lowest):
         x = axes.x(tick)
         content += line(x, axes.top, x, axes.bottom, "grid" if tick else "grid zero")
-        content += label(figure(tick), x, axes.bottom + 14, "soft tiny", "middle")
+        content += label(f"{tick:g}", x, axes.bottom + 14, "soft tiny", "middle")
     for i, (who, measure, kind) in enumerate(measures):
         content += _reader(axes, axes.top + 22 * i + 11, who, measure, kind)
-    spoken = "; ".join(f"{text(who)} {figure(m.get('value'))}" for who, m, _ in measures)
-    return drawing(316, axes.bottom + 20, f"Cohen&rsquo;s kappa, {title}: {spoken}", content)
+    spoken = "; ".join(f"{text(who)} {figure(m.get('value'), digits=3)}" for who, m, _ in measures)
+    return drawing(372, axes.bottom + 20, f"Cohen&rsquo;s kappa, {title}: {spoken}", content)
 
 
 def _reader(axes: Axes, y: float, who: str, measure: Document, kind: str) -> str:
     words = "strong" if kind == "model" else "soft"
-    content = label(text(who, 17), axes.left - 8, y + 4, words, "end")
-    content += label(figure(measure.get("value")), axes.right + 10, y + 4, words)
+    content = label(text(who, 27), axes.left - 8, y + 4, words, "end")
+    content += label(figure(measure.get("value"), digits=3), axes.right + 10, y + 4, words)
     edges = _finite([measure.get("low"), measure.get("high")])
     if len(edges) == 2:
         content += line(axes.x(edges[0]), y, axes.x(edges[1]), y, f"range {kind}")

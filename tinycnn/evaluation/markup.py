@@ -85,20 +85,23 @@ def parts(table: Document) -> list[str]:
     return named + [ALL] * (ALL in table)
 
 
-def part_title(part: object) -> str:
-    """XR_WRIST as Wrist, escaped."""
-    if part == ALL:
-        return "All body parts"
-    plain = str(part).removeprefix("XR_")
-    return text(plain.capitalize() if plain.isascii() else plain, 40)
+def bare_part(part: str) -> str:
+    """XR_WRIST as Wrist; not escaped."""
+    bare = part.removeprefix("XR_")
+    return "All body parts" if part == ALL else bare.capitalize() if bare.isascii() else bare
 
 
-def figure(value: object, percent: bool = False) -> str:
+def part_title(part: str) -> str:
+    """`bare_part`, escaped."""
+    return text(bare_part(part), 40)
+
+
+def figure(value: object, percent: bool = False, digits: int = 2) -> str:
     """0.8125 as 81.2 % or 0.81, and what is no number as a dash."""
     number = finite(value)
     if number is None:
         return UNDEFINED
-    shown = f"{100 * number:.1f}\u202f%" if percent else f"{number:.2f}"
+    shown = f"{100 * number:.1f}\u202f%" if percent else f"{number:.{digits}f}"
     return shown.replace("-", "\u2212")
 
 
@@ -115,7 +118,7 @@ def cell(measure: Document, percent: bool = False, kind: str = "") -> str:
     """A table's cell: the figure, and below it the interval in small."""
     interval = bounds(measure, percent)
     below_it = f"<small>{interval}</small>" if interval else ""
-    return f"<td{kind and f' class={kind}'}>{figure(measure.get('value'), percent)}{below_it}</td>"
+    return f'<td class="{kind}">{figure(measure.get("value"), percent)}{below_it}</td>'
 
 
 def table(caption: str, head: str, body: Iterable[str], kind: str = "") -> str:

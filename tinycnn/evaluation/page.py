@@ -16,6 +16,7 @@ from tinycnn.evaluation.markup import (
     MOST_PARTS,
     UNDEFINED,
     Document,
+    bare_part,
     below,
     count,
     figure,
@@ -79,20 +80,16 @@ def _header(document: Document) -> str:
     return (
         f"<header><h1>Evaluation of {name(model.get('name', 'a model'))}</h1>"
         f'<p class="lead">{seen} · {name(data.get("path", ""))}</p>'
-        f"{_alarm(model)}{_interrupted(document)}"
-        f'<div class="note"><p><strong>Not a diagnosis.</strong> '
-        f"{text(document.get('caution') or NO_DIAGNOSIS, 1000)}</p></div></header>"
+        f"{_caution(document)}{_interrupted(document)}</header>"
     )
 
 
-def _alarm(model: Document) -> str:
-    if not model.get("demonstration"):
-        return ""
-    return (
-        '<div class="alarm" role="note"><strong>DEMONSTRATION WEIGHTS</strong>'
-        f"<p>Trained on {text(model.get('trained_on', 'drawings'), 300)}. They know nothing of "
-        "patients: nothing on this page says anything about real radiographs.</p></div>"
-    )
+def _caution(document: Document) -> str:
+    said = text(document.get("caution") or NO_DIAGNOSIS, 1000)
+    if below(document, "model").get("demonstration"):
+        title = "DEMONSTRATION WEIGHTS, NOT A DIAGNOSIS"
+        return f'<div class="alarm" role="note"><p><strong>{title}</strong> {said}</p></div>'
+    return f'<div class="note" role="note"><p><strong>Not a diagnosis.</strong> {said}</p></div>'
 
 
 def _interrupted(document: Document) -> str:
@@ -145,13 +142,14 @@ def _facts(document: Document) -> str:
         for title, key in (
             ("Studies", "studies"), ("Patients", "patients"), ("Views judged", "views"),
             ("Files refused", "refused"), ("Without label", "unlabelled"),
+            ("Without verdict", "without_verdict"),
         )
     ]  # fmt: skip
     seconds = below(document, "seconds")
     spent = [
         (title, f"{value:,.1f} s")
         for title, key in (
-            ("Time", "total"), ("of it decoding", "decode"), ("of it the network", "inference"),
+            ("Time", "total"), ("Decoding, all threads", "decode"), ("Network", "inference"),
         )
         if (value := finite(seconds.get(key))) is not None
     ]  # fmt: skip
@@ -169,20 +167,30 @@ def _left_out(document: Document) -> str:
 def _kappas(document: Document) -> str:
     published = below(document, "published", "kappa")
     ours = below(document, "levels", "study")
-    if not published:
+    if not published or not ours:
         return ""
     shown = [part for part in parts(published) if part in ours]
-    charted = {part: _readers(below(published, part), below(ours, part, "kappa")) for part in shown}
-    lowest = _lowest(measure for readers in charted.values() for _, measure, _ in readers)
-    figures = (
-        _chart(part, charts.kappas(part_title(part), readers, lowest))
-        for part, readers in charted.items()
-    )
-    source = text(below(document, "published").get("source", ""), 300)
+    charted = {
+        part_title(part): _readers(below(published, part), below(ours, part, "kappa"))
+        for part in shown
+    }
+    alone = [part for part in parts(ours) if part not in shown]
+    if alone:  # nobody else's figure is known
+        charted["This model alone"] = [
+            (bare_part(part), below(ours, part, "kappa"), "model") for part in alone
+        ]
+    source = text(below(document, "published").get("source", ""), 600)
     return (
-        "<p>Cohen&rsquo;s kappa by study, with intervals: agreement with the truth beyond chance; "
-        f"1 is perfect, 0 is chance.</p><p>{KAPPA_NOTE}</p>"
-        f'<div class="grid wide">{"".join(figures)}</div><p><small>Source: {source}</small></p>'
+        "<p>Cohen&rsquo;s kappa by study, with intervals where they are known: agreement with the "
+        f"truth beyond chance; 1 is perfect, 0 is chance.</p><p>{KAPPA_NOTE}</p>"
+        f'<div class="grid wide">{_kappa_charts(charted)}</div><p class="fine">Source: {source}</p>'
+    )
+
+
+def _kappa_charts(charted: dict[str, list[tuple[str, Document, str]]]) -> str:
+    lowest = _lowest(measure for readers in charted.values() for _, measure, _ in readers)
+    return "".join(
+        _chart(title, charts.kappas(title, readers, lowest)) for title, readers in charted.items()
     )
 
 
@@ -205,7 +213,7 @@ def _readers(published: Document, ours: Document) -> list[tuple[str, Document, s
 def _rocs(document: Document) -> str:
     curves, measured = below(document, "roc"), below(document, "levels", "study")
     figures = [
-        _chart(part, charts.roc(part_title(part), curves[part], below(measured, part)))
+        _chart(part_title(part), charts.roc(part_title(part), curves[part], below(measured, part)))
         for part in parts(curves)
     ]
     if not figures:
@@ -221,7 +229,7 @@ def _reliabilities(document: Document) -> str:
     bins = below(document, "reliability")
     figures = [
         _chart(
-            part,
+            part_title(part),
             charts.reliability(part_title(part), bins[part]),
             f"calibration error {figure(charts.calibration_error(bins[part]))}",
         )
@@ -236,9 +244,9 @@ def _reliabilities(document: Document) -> str:
     )
 
 
-def _chart(part: str, svg: str, more: str = "") -> str:
+def _chart(title: str, svg: str, more: str = "") -> str:
     small = f"<small>{more}</small>" if more else ""
-    return f'<figure class="chart"><figcaption>{part_title(part)}{small}</figcaption>{svg}</figure>'
+    return f'<figure class="chart"><figcaption>{title}{small}</figcaption>{svg}</figure>'
 
 
 def _footer(document: Document, with_gallery: bool) -> str:

@@ -21,7 +21,7 @@ p{margin:0 0 10px;max-width:75ch}
 .alarm{background:var(--alarm);color:var(--on-alarm);border-radius:8px;padding:14px 18px;
 margin:0 0 12px}
 .alarm strong{display:block;font-size:1.15rem;letter-spacing:.04em}
-.alarm p{margin:2px 0 0}
+.alarm p{margin:0;max-width:none}
 .note{border:1px solid var(--rule);border-left:4px solid var(--alarm);background:var(--card);
 border-radius:6px;padding:10px 16px;margin:0 0 12px}
 .note p{margin:0;max-width:none}
@@ -47,21 +47,20 @@ th{font-weight:600}
 .figures{width:100%;font-size:.92rem}
 .figures th,.figures td{padding:6px 10px;text-align:right;border-top:1px solid var(--rule);
 vertical-align:top}
-.figures .total th{font-weight:700}
 .figures th[scope=row],.figures thead th:first-child{text-align:left}
 .figures tr+tr th:first-child:not([scope=row]){text-align:right}
 .figures th:first-child{position:sticky;left:0;background:var(--card)}
 .figures tr+tr th:first-child:not([scope=row]){position:static}
 .figures thead th{color:var(--soft);font-size:.82rem;vertical-align:bottom}
 .figures thead th[scope=colgroup]{text-align:center;color:var(--ink)}
-.figures .total{background:color-mix(in srgb,var(--band) 28%,transparent)}
+.figures .total,.figures .total th{background:color-mix(in srgb,var(--band) 28%,var(--card))}
 .best{font-weight:700}
 .grid{display:grid;gap:16px 20px;margin:14px 0;
 grid-template-columns:repeat(auto-fill,minmax(min(236px,100%),1fr))}
-.grid.wide{grid-template-columns:repeat(auto-fill,minmax(min(300px,100%),1fr))}
+.grid.wide{grid-template-columns:repeat(auto-fill,minmax(min(340px,100%),1fr))}
 figure{margin:0}
 figure.chart>figcaption{font-weight:600}
-figure.chart svg{width:100%;max-width:340px;height:auto;display:block}
+figure.chart svg{width:100%;max-width:380px;height:auto;display:block}
 svg text{font-size:12px;fill:var(--ink);unicode-bidi:isolate}
 svg .soft{fill:var(--soft)}svg .tiny{font-size:10px}svg .strong{font-weight:650}
 svg .grid{stroke:var(--rule);stroke-width:1}svg .grid.zero{stroke:var(--peer)}
@@ -94,6 +93,7 @@ justify-content:center;overflow-x:auto}
 .card em{font-style:normal;font-weight:650}.card .differs{color:var(--wrong)}
 .card .score{max-width:none}
 .missing{color:#e6ebf0;padding:8px;text-align:center;flex:1 1 90px;min-width:90px;font-size:.75rem}
+.fine{font-size:.82rem;color:var(--soft)}
 footer{color:var(--soft);font-size:.86rem;padding-bottom:40px}
 @media(max-width:560px){main,header,footer{padding-left:12px;padding-right:12px}
 section{padding:16px 14px}h1{font-size:1.5rem}.cards{grid-template-columns:1fr 1fr;gap:10px}

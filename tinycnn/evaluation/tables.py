@@ -77,6 +77,7 @@ def by_rule(document: Document) -> str:
 
 def _rule_row(part: str, measured: list[Document]) -> str:
     values = [finite(below(one, "kappa").get("value")) for one in measured]
+    values = [None if value is None else round(value, 2) for value in values]  # as it is shown
     best = max((value for value in values if value is not None), default=None)
     cells = ""
     for one, value in zip(measured, values, strict=True):
