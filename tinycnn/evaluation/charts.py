@@ -109,7 +109,7 @@ def calibration_error(bins: object) -> float | None:
 
 def kappas(title: str, measures: Sequence[tuple[str, Document, str]], lowest: float) -> str:
     """One line per reader: (name, kappa with interval, CSS class), from ``lowest`` to 1."""
-    axes = Axes(176, 6, 150, 22 * len(measures), (lowest, 1.0))
+    axes = Axes(176, 6, 142, 22 * len(measures), (lowest, 1.0))
     content = ""
     for tick in _ticks(lowest):
         x = axes.x(tick)
@@ -118,7 +118,7 @@ def kappas(title: str, measures: Sequence[tuple[str, Document, str]], lowest: fl
     for i, (who, measure, kind) in enumerate(measures):
         content += _reader(axes, axes.top + 22 * i + 11, who, measure, kind)
     spoken = "; ".join(f"{text(who)} {figure(m.get('value'), digits=3)}" for who, m, _ in measures)
-    return drawing(372, axes.bottom + 20, f"Cohen&rsquo;s kappa, {title}: {spoken}", content)
+    return drawing(384, axes.bottom + 20, f"Cohen&rsquo;s kappa, {title}: {spoken}", content)
 
 
 def _reader(axes: Axes, y: float, who: str, measure: Document, kind: str) -> str:

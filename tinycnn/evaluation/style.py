@@ -60,7 +60,7 @@ grid-template-columns:repeat(auto-fill,minmax(min(236px,100%),1fr))}
 .grid.wide{grid-template-columns:repeat(auto-fill,minmax(min(340px,100%),1fr))}
 figure{margin:0}
 figure.chart>figcaption{font-weight:600}
-figure.chart svg{width:100%;max-width:380px;height:auto;display:block}
+figure.chart svg{width:100%;max-width:390px;height:auto;display:block}
 svg text{font-size:12px;fill:var(--ink);unicode-bidi:isolate}
 svg .soft{fill:var(--soft)}svg .tiny{font-size:10px}svg .strong{font-weight:650}
 svg .grid{stroke:var(--rule);stroke-width:1}svg .grid.zero{stroke:var(--peer)}
