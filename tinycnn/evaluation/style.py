@@ -86,7 +86,7 @@ calc(var(--share,0)*38%),var(--paper))}
 .card{border:1px solid var(--rule);border-radius:8px;overflow:hidden;font-size:.86rem;
 display:flex;flex-direction:column}
 .views{display:flex;gap:2px;background:#000;min-height:160px;align-items:center;
-justify-content:center;overflow-x:auto}
+justify-content:safe center;overflow-x:auto}
 .views img{flex:0 1 auto;min-width:0;max-width:100%;height:auto;display:block}
 .card figcaption{padding:10px 12px}
 .card p{margin:0}
