@@ -227,6 +227,8 @@ def test_real_weights_bear_no_banner_and_no_interruption():
     given["model"]["demonstration"] = False
     words = read(page(given)).words
     assert "DEMONSTRATION" not in words
+    assert "no comparison" not in words
+    assert "no comparison" in read(page(document())).words
     assert "Interrupted" not in words
     assert "Interrupted" in read(page({**given, "interrupted": True})).words
 

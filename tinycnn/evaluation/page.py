@@ -41,6 +41,9 @@ KAPPA_NOTE = (
     "studies of this page: read their figures beside this model&rsquo;s only if these studies are "
     "like those."
 )
+NO_COMPARISON = (
+    " <strong>Here they are no comparison: these weights know drawings, not patients.</strong>"
+)
 
 
 def page(document: Document, *, gallery: bool = True) -> str:
@@ -179,10 +182,11 @@ def _kappas(document: Document) -> str:
         charted["This model alone"] = [
             (bare_part(part), below(ours, part, "kappa"), "model") for part in alone
         ]
+    note = KAPPA_NOTE + NO_COMPARISON * bool(below(document, "model").get("demonstration"))
     source = text(below(document, "published").get("source", ""), 600)
     return (
         "<p>Cohen&rsquo;s kappa by study, with intervals where they are known: agreement with the "
-        f"truth beyond chance; 1 is perfect, 0 is chance.</p><p>{KAPPA_NOTE}</p>"
+        f"truth beyond chance; 1 is perfect, 0 is chance.</p><p>{note}</p>"
         f'<div class="grid wide">{_kappa_charts(charted)}</div><p class="fine">Source: {source}</p>'
     )
 
