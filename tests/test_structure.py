@@ -25,7 +25,7 @@ HOMES = {"tinycnn": "tinycnn", "convert": "tinycnn.convert", "weights": "tinycnn
 LONGEST = 400
 
 # Room -> the rooms it may import; everything that is in no room is a command, which may import all.
-# One way only: commands -> studies -> nn <- engine, and the kernels stand alone.
+# One way only: commands -> evaluation -> studies -> nn <- engine, and the kernels stand alone.
 ROOMS = {
     "tinycnn.safepath": set(),
     "tinycnn.errors": set(),
@@ -42,6 +42,12 @@ ROOMS = {
         "tinycnn.engine.kernels",
     },
     "tinycnn.studies": {"tinycnn.errors", "tinycnn.lightclass", "tinycnn.nn"},
+    "tinycnn.evaluation": {
+        "tinycnn.errors",
+        "tinycnn.lightclass",
+        "tinycnn.nn",
+        "tinycnn.studies",
+    },
 }
 NOWHERE = ("tensorflow", "keras", "pickle", "dill", "joblib", "shelve", "marshal")
 # Library -> where alone it may be imported.

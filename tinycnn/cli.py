@@ -24,6 +24,7 @@ from tinycnn.errors import PROGRAM, TinycnnError, UsageError
 # name: (module, what it does); a module is imported only when its command is asked for
 COMMANDS = {
     "predict": ("tinycnn.predict", "judge one study, or a folder of many"),
+    "evaluate": ("tinycnn.evaluate", "measure a model on a folder of labelled studies"),
     "convert": ("tinycnn.convert.__main__", "turn a Keras file into a tinycnn model file"),
     "inspect": ("tinycnn.inspecting", "what a model file holds, and what stops its conversion"),
     "benchmark": ("tinycnn.benchmark", "how fast, and where the time goes"),
@@ -34,7 +35,7 @@ COMMANDS = {
 # Our kernels use no BLAS, and starting its threads takes as long as importing NumPy. The reference
 # multiplies row by row: BLAS's two threads wait for each other at each, on a busy machine 50 times
 # longer than one takes (DenseNet-169: 7.6 s for an image, against 0.14 s).
-ONE_BLAS_THREAD = ("predict", "convert", "inspect")
+ONE_BLAS_THREAD = ("predict", "evaluate", "convert", "inspect")
 
 _TESTS = "  test       run the tests\n" if PROGRAM != "tinycnn" else ""
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

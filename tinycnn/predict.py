@@ -41,7 +41,7 @@ def _predict(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     folders = _at_least_one_study(options.study)
     session = tinycnn.load(options.weights, backend=options.backend, threads=options.threads)
-    decision = _decision(session.model, options)
+    decision = decision_of(session.model, options)
     model, version = session.model, tinycnn.__version__
     source = Source(model, session.model_hash, str(session.path), session.backend, version)
     tally = Tally()
@@ -71,31 +71,34 @@ def _parser() -> argparse.ArgumentParser:
         "--weights", default=weights.DEFAULT, metavar="NAME|PATH", help="model; default %(default)s"
     )
     parser.add_argument("--rule", choices=("mean", "any", "max"), help="default: the model's")
-    parser.add_argument("--threshold", type=_threshold, help="between 0 and 1; default the model's")
+    parser.add_argument("--threshold", type=threshold, help="between 0 and 1; default the model's")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document")
     form.add_argument("--csv", action="store_true", help="a row per file")
     parser.add_argument("--output", metavar="FILE", help="write there, whole or not at all")
     parser.add_argument("--backend", help="numba or numpy; default: the fastest that runs here")
-    parser.add_argument("--threads", type=_count, help="default: one per core")
+    parser.add_argument("--threads", type=count, help="default: one per core")
     return parser
 
 
-def _threshold(text: str) -> float:
+def threshold(text: str) -> float:
+    """Read an option's value: a number between 0 and 1, neither included."""
     with suppress(ValueError):
         if 0.0 < (value := float(text)) < 1.0:
             return value
     raise argparse.ArgumentTypeError(f"threshold must be a number between 0 and 1, not {text!r}")
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Read an option's value: a whole number, 1 or more."""
     with suppress(ValueError):
         if (value := int(text)) >= 1:
             return value
     raise argparse.ArgumentTypeError(f"must be a number, 1 or more, not {text!r}")
 
 
-def _decision(model: Model, options: argparse.Namespace) -> Decision:
+def decision_of(model: Model, options: argparse.Namespace) -> Decision:
+    """The model's decision with ``--rule`` and ``--threshold`` where they are given."""
     changes = {"rule": options.rule, "threshold": options.threshold}
     given = {name: value for name, value in changes.items() if value is not None}
     if given and model.decision.positive is None:

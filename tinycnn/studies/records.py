@@ -89,7 +89,7 @@ class CsvReport:
     def study(self, result: StudyResult) -> None:
         """Write the rows of one study; one without a file if it is empty."""
         for row in result.rows or (Row("", "ignored", "an empty folder"),):
-            self.writer.writerow([_cell(value) for value in _csv_row(row, result)])
+            self.writer.writerow([cell(value) for value in _csv_row(row, result)])
         self.stream.flush()
 
     def end(self, tally: Tally) -> None:
@@ -108,7 +108,7 @@ def _header(source: Source) -> dict[str, Any]:
         "tinycnn": source.version,
         "model": {
             "name": model.name,
-            "file": _text(source.model_path),
+            "file": text(source.model_path),
             "sha256": source.model_hash,
             "input_shape": list(model.input_shape),
             "preprocessing": asdict(model.preprocessing),
@@ -128,7 +128,7 @@ def _header(source: Source) -> dict[str, Any]:
 def _study(result: StudyResult) -> dict[str, Any]:
     figures = result.worth.figures
     return {
-        "path": _text(result.path),
+        "path": text(result.path),
         "body_part": result.body_part,
         "patient": result.patient,
         "study": result.study,
@@ -152,7 +152,7 @@ def _study(result: StudyResult) -> dict[str, Any]:
 def _file(row: Row, result: StudyResult) -> dict[str, Any]:
     best = top(row, result.labels, MOST_SCORES)
     return {
-        "file": _text(row.file),
+        "file": text(row.file),
         "status": row.status,
         "reason": row.reason or None,
         "probability": row.probability,
@@ -171,7 +171,7 @@ def _figures(figures: Figures) -> dict[str, Any]:
 
 
 def _entry(entry: Entry) -> dict[str, str]:
-    return {"path": _text(entry.path), "reason": entry.reason}
+    return {"path": text(entry.path), "reason": entry.reason}
 
 
 def _csv_row(row: Row, result: StudyResult) -> Iterable[object]:
@@ -186,7 +186,8 @@ def _csv_row(row: Row, result: StudyResult) -> Iterable[object]:
     yield "; ".join(row.notes)
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
+    """``value`` as a cell of a CSV file that is safe to open."""
     if not isinstance(value, str):
         return value
     text = printable(value)
@@ -194,7 +195,7 @@ def _cell(value: object) -> object:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
-def _text(name: str) -> str:
+def text(name: str) -> str:
     """Return ``name`` as it is, or with escapes if it is not valid Unicode."""
     try:
         name.encode("utf-8")

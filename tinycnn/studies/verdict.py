@@ -149,18 +149,20 @@ def _judge_views(
     decode = inference = 0.0
     for first in range(0, len(entries), BATCH):
         started = time.perf_counter()
-        read = [_read(entry, session.model) for entry in entries[first : first + BATCH]]
+        read = [read_view(entry, session.model) for entry in entries[first : first + BATCH]]
         decoded = time.perf_counter()
         usable = [x for _, x in read if x is not None]
         scores = iter(session.predict(np.concatenate(usable)) if usable else ())
         inference += time.perf_counter() - decoded
         decode += decoded - started
         for row, x in read:
-            rows.append(row if x is None else _scored(row, next(scores), session.model, decision))
+            rows.append(
+                row if x is None else score_view(row, next(scores), session.model, decision)
+            )
     return tuple(rows), Seconds(decode, inference)
 
 
-def _read(entry: Entry, model: Model) -> tuple[Row, Array | None]:
+def read_view(entry: Entry, model: Model) -> tuple[Row, Array | None]:
     """Return the row of ``entry``, and its input (1, H, W, C) if it can be judged."""
     if entry.status != "view":
         return Row(entry.name, entry.status, entry.reason), None
@@ -179,7 +181,7 @@ def _input(path: str, model: Model) -> tuple[Array, tuple[str, ...]]:
     return model.preprocessing.normalise(picture.pixels[None]), picture.notes
 
 
-def _scored(row: Row, output: Array, model: Model, decision: Decision) -> Row:
+def score_view(row: Row, output: Array, model: Model, decision: Decision) -> Row:
     """Put the network's output (classes,) into ``row``; refuse what is no score."""
     values = [float(value) for value in output]
     if not np.isfinite(values).all():

@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinycnn
+from tests.studies.conftest import FakeSession, brightness_model, save_gray
+from tinycnn import cli, evaluate
+from tinycnn.evaluation import document, journal, run
+from tinycnn.nn.model import Decision
+from tinycnn.nn.modelfile import save
+from tinycnn.studies.finder import find_studies
+from tinycnn.studies.reports import Source
+from tinycnn.studies.verdict import predict_studies
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "demos"))
+
+# part/patient/study: brightness of each view; the model's probability is brightness / 255
+STUDIES = {
+    "XR_HAND/patient00001/study1_positive": (250, 200),
+    "XR_HAND/patient00001/study2_negative": (10, 20),
+    "XR_HAND/patient00002/study1_negative": (240, 10, 10),
+    "XR_WRIST/patient00003/study1_positive": (30,),
+    "XR_WRIST/patient00004/study1_negative": (60, 70),
+    "XR_WRIST/patient00005/study1": (255,),
+}
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    root = tmp_path / "data"
+    for name, levels in STUDIES.items():
+        for i, level in enumerate(levels, 1):
+            save_gray(root / name / f"image{i}.png", level)
+    (root / "XR_HAND/patient00002/study1_negative/image9.png").write_bytes(b"no image")
+    return root
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "brightness.safetensors"
+    save(brightness_model(), path)
+    return path
+
+
+def command(capsys, *arguments):
+    options = ["--backend", "numpy", "--bootstrap", "50"]
+    status = cli.main(["evaluate", *map(str, arguments), *options])
+    return (status, *capsys.readouterr())
+
+
+def as_json(capsys, dataset, model, *more, status=0):
+    found, out, err = command(capsys, dataset, "--weights", model, "--json", *more)
+    assert found == status, err
+    return json.loads(out)
+
+
+def without_times(found):
+    return {name: value for name, value in found.items() if name != "seconds"}
+
+
+def test_every_level_counts_what_it_says(capsys, dataset, model):
+    found = as_json(capsys, dataset, model)
+    assert found["schema"] == "tinycnn-evaluation/1"
+    counts = {"studies": 6, "patients": 5, "views": 11, "refused": 1, "unlabelled": 1}
+    assert found["dataset"] == {"path": str(dataset), "without_verdict": 0, **counts}
+    cells = ("count", "true_positive", "false_positive", "true_negative", "false_negative")
+
+    def row(level, part):
+        return tuple(found["levels"][level][part][cell] for cell in cells)
+
+    assert row("study", "all") == (5, 1, 0, 3, 1)
+    assert row("image", "all") == (10, 2, 1, 6, 1)
+    assert row("patient", "all") == (4, 1, 0, 2, 1)
+    assert row("study", "XR_WRIST") == (2, 0, 0, 1, 1)
+    assert found["levels"]["study"]["all"]["accuracy"]["value"] == 0.8
+    assert found["levels"]["study"]["XR_WRIST"]["auroc"]["value"] == 0.0
+    assert found["rules"]["any"]["all"]["false_positive"] == 1
+    assert found["rules"]["mean"] == found["levels"]["study"]
+    assert found["worst"]["studies"] == ["XR_WRIST/patient00003/study1"]
+    assert [Path(p).parent.name for p in found["worst"]["images"]] == [
+        "study1_negative",
+        "study1_positive",
+    ]
+    unlabelled = found["studies"][-1]
+    assert (unlabelled["label"], unlabelled["correct"], unlabelled["verdict_positive"]) == (
+        None,
+        None,
+        True,
+    )
+    assert "DEMONSTRATION" in found["caution"]
+    assert found["roc"]["all"][0] == [0.0, 0.0, None]
+    assert sum(bin["count"] for bin in found["reliability"]["all"]) == 5
+
+
+def test_rule_and_threshold_are_those_asked_for(capsys, dataset, model):
+    found = as_json(capsys, dataset, model, "--rule", "max", "--threshold", "0.05")
+    assert (found["rule"], found["threshold"]) == ("max", 0.05)
+    table = found["levels"]["study"]["all"]
+    assert (table["true_positive"], table["false_positive"]) == (2, 3)
+
+
+def test_verdicts_are_those_of_predict(capsys, dataset, model):
+    found = as_json(capsys, dataset, model)
+    expected = {r.path: r for r in predict_studies(dataset, tinycnn.load(model, backend="numpy"))}
+    assert len(found["studies"]) == len(expected)
+    for study in found["studies"]:
+        result = expected[study["path"]]
+        assert study["probability"] == pytest.approx(result.probability, abs=1e-6)
+        assert study["verdict_positive"] == result.positive
+        assert [view["name"] for view in study["views"]] == [row.file for row in result.judged]
+
+
+def test_text_and_csv_hold_the_same(capsys, dataset, model):
+    status, out, _ = command(capsys, dataset, "--weights", model)
+    assert status == 0
+    assert "1 view refused; 1 studies without a label" in out
+    assert "BY STUDY         n    TP    FP    TN    FN\nall              5     1     0     3" in out
+    assert "not a diagnosis" in " ".join(out.split())
+    status, out, _ = command(capsys, dataset, "--weights", model, "--csv")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert len(rows) == 12
+    assert [row["reason"] for row in rows if row["status"] == "refused"] != [""]
+    assert {row["correct"] for row in rows} == {"True", "False", ""}
+
+
+def test_output_is_whole_or_not_there(capsys, dataset, model, tmp_path, monkeypatch):
+    target = tmp_path / "out.json"
+    assert command(capsys, dataset, "--weights", model, "--json", "--output", target)[:2] == (0, "")
+    assert json.loads(target.read_text())["interrupted"] is False
+    before = target.read_bytes()
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(json, "dump", fail)
+    assert command(capsys, dataset, "--weights", model, "--json", "--output", target)[0] == 2
+    assert target.read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_study_without_a_usable_view_is_counted(capsys, dataset, model):
+    (dataset / "XR_HAND/patient00001/study1_positive/image1.png").write_bytes(b"")
+    (dataset / "XR_HAND/patient00001/study1_positive/image2.png").unlink()
+    found = as_json(capsys, dataset, model, status=1)
+    assert found["dataset"]["without_verdict"] == 1
+    assert found["levels"]["study"]["all"]["count"] == 4
+
+
+def interrupt_after(monkeypatch, studies):
+    original = evaluate.score
+
+    def score(*arguments):
+        for number, record in enumerate(original(*arguments)):
+            if number == studies:
+                raise KeyboardInterrupt
+            yield record
+
+    monkeypatch.setattr(evaluate, "score", score)
+
+
+def test_an_interrupted_run_reports_and_goes_on(capsys, dataset, model, tmp_path, monkeypatch):
+    kept = tmp_path / "journal"
+    whole = as_json(capsys, dataset, model)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 3)
+        status, out, err = command(capsys, dataset, "--weights", model, "--json", "--resume", kept)
+    assert status == 130
+    assert "interrupted after 3 of 6 studies" in err
+    part = json.loads(out)
+    assert part["interrupted"] is True
+    assert part["dataset"]["studies"] == 3
+    with kept.open("ab") as stream:
+        stream.write(b'{"study": "XR_WR')  # the power failed
+    decoded = []
+    original = run.read_view
+    monkeypatch.setattr(run, "read_view", lambda e, m: decoded.append(e) or original(e, m))
+    resumed = as_json(capsys, dataset, model, "--resume", kept)
+    assert len(decoded) == 4  # the views of the other three studies
+    assert without_times(resumed) == without_times(whole)
+    assert without_times(as_json(capsys, dataset, model, "--resume", kept)) == without_times(whole)
+    assert len(decoded) == 4
+
+
+def test_a_study_that_changed_is_judged_again(capsys, dataset, model, tmp_path):
+    kept = tmp_path / "journal"
+    as_json(capsys, dataset, model, "--resume", kept)
+    save_gray(dataset / "XR_WRIST/patient00003/study1_positive/image2.png", 255)
+    found = as_json(capsys, dataset, model, "--resume", kept)
+    assert found["levels"]["study"]["all"]["false_negative"] == 0
+    assert found["dataset"]["views"] == 12
+
+
+@pytest.mark.parametrize("change", ["rule", "model", "dataset"])
+def test_a_journal_of_another_run_is_refused(capsys, dataset, model, tmp_path, change):
+    kept = tmp_path / "journal"
+    as_json(capsys, dataset, model, "--resume", kept)
+    before, more = kept.read_bytes(), []
+    if change == "rule":
+        more = ["--rule", "any"]
+    elif change == "model":
+        save(brightness_model(labels=("well", "ill")), model)
+    else:
+        dataset = shutil.copytree(dataset, tmp_path / "copy")
+    status, out, err = command(
+        capsys, dataset, "--weights", model, "--json", "--resume", kept, *more
+    )
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert change in err
+    assert kept.read_bytes() == before
+
+
+BAD_LINES = {
+    "no JSON": b"hello\n",
+    "another thing": b"[1, 2]\n",
+    "NaN": b'{"study": "a", "views": [["x", NaN]], "refused": [], "seconds": [0.0, 0.0]}\n',
+    "beyond 1": b'{"study": "a", "views": [["x", 1.5]], "refused": [], "seconds": [0.0, 0.0]}\n',
+    "a number for a name": b'{"study": 1, "views": [], "refused": [], "seconds": [0.0, 0.0]}\n',
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_damaged_journal_is_refused_and_left_alone(capsys, dataset, model, tmp_path, line, place):
+    kept = tmp_path / "journal"
+    as_json(capsys, dataset, model, "--resume", kept)
+    lines = kept.read_bytes().splitlines(keepends=True)
+    lines[place] = line
+    kept.write_bytes(b"".join(lines))
+    status, _, err = command(capsys, dataset, "--weights", model, "--resume", kept)
+    assert (status, err.count("\n")) == (2, 1)
+    assert kept.read_bytes() == b"".join(lines)
+
+
+def test_a_folder_without_labels_is_one_line(capsys, dataset, model):
+    status, _, err = command(capsys, dataset / "XR_WRIST/patient00005", "--weights", model)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "study1_positive" in err
+
+
+def test_a_model_that_looks_for_no_label_is_one_line(capsys, dataset, tmp_path):
+    save(brightness_model(decision=Decision()), tmp_path / "general.safetensors")
+    status, _, err = command(capsys, dataset, "--weights", tmp_path / "general.safetensors")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "--positive" in err
+
+
+def test_few_views_wait_however_many_there_are(dataset):
+    """Views that are decoded and not yet judged are never more than a bound."""
+    live, most = 0, 0
+    original = run.read_view
+
+    def read(entry, model):
+        nonlocal live, most
+        live += 1
+        most = max(most, live)
+        return original(entry, model)
+
+    def predict(batch):
+        nonlocal live
+        live -= len(batch)
+        return np.full((len(batch), 1), 0.25, np.float32)
+
+    folders = [f for f in find_studies(dataset) for _ in range(100)]
+    session = FakeSession(brightness_model(), predict)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "read_view", read)
+        records = list(run.score(folders, str(dataset), session, 2))
+    assert [r.path for r in records] == [f.path for f in folders]
+    assert most - 100 <= 2 * run.AHEAD + run.BATCH  # 100 of them are refused
+
+
+def test_studies_that_need_no_network_are_told_at_once(tmp_path):
+    for i in range(40):
+        path = tmp_path / f"study{i}_positive" / "image1.png"
+        path.parent.mkdir()
+        path.write_bytes(b"")
+    session = FakeSession(brightness_model())
+    seen = []
+
+    def folders():
+        for folder in find_studies(tmp_path):
+            seen.append(folder)
+            yield folder
+
+    records = run.score(folders(), str(tmp_path), session, 1)
+    assert next(records).refused[0][1] == "the file is empty"
+    assert len(seen) <= run.AHEAD + 1
+    records.close()
+
+
+def test_phantoms_with_a_shipped_model(capsys, tmp_path):
+    import phantoms
+
+    phantoms.write_dataset(tmp_path / "p", 12, seed=11)
+    found = as_json(capsys, tmp_path / "p", "cnn5-phantoms", "--threads", "2")
+    study = found["levels"]["study"]["all"]
+    assert study["count"] == 12
+    assert study["positive"] == sum(s["path"].endswith("_positive") for s in found["studies"])
+    right = sum(s["correct"] for s in found["studies"])
+    assert study["accuracy"]["value"] == right / 12
+    assert study["accuracy"]["low"] <= right / 12 <= study["accuracy"]["high"]
+
+
+def test_a_document_without_records_is_sound():
+    source = Source(brightness_model(), "0" * 64, "m", "numpy", "0")
+    found = document.document([], source, document.Run("d", Decision(positive=1)))
+    assert found["levels"]["study"]["all"]["kappa"] == {"value": None, "low": None, "high": None}
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_journal_knows_a_study_below_its_root(dataset, tmp_path):
+    folder = next(find_studies(dataset))
+    with journal.Journal(str(tmp_path / "new"), str(dataset), "0", Decision(positive=1)) as kept:
+        assert kept.recall(folder) is None

@@ -1,0 +1,198 @@
+"""``tinycnn evaluate DATASET``: what a model is worth on a folder of labelled studies."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from typing import IO, Any
+
+import tinycnn
+from tinycnn import cli, weights
+from tinycnn.engine.session import Session, available_cores
+from tinycnn.errors import StudyError, UsageError
+from tinycnn.evaluation import report
+from tinycnn.evaluation.document import Run, document
+from tinycnn.evaluation.journal import Journal
+from tinycnn.evaluation.records import Record
+from tinycnn.evaluation.run import score
+from tinycnn.files import atomic_write
+from tinycnn.nn.model import Decision
+from tinycnn.predict import count, decision_of, threshold
+from tinycnn.progress import Progress
+from tinycnn.studies.finder import Folder, find_studies
+from tinycnn.studies.names import printable
+from tinycnn.studies.reports import Source
+
+RESAMPLES = 1000
+
+EPILOG = """\
+DATASET is a folder of studies named as in MURA: XR_WRIST/patient00014/study1_positive/image1.png.
+A study whose name does not end in _positive or _negative is counted and left out of the figures.
+Ctrl-C ends the run; what was done is reported. With --resume FILE it is kept, and the same command
+goes on from there.
+
+exit status: 0 every study was judged; 1 some study has no usable view; 2 wrong use, no labelled
+study found, or a model that cannot be read; 130 interrupted"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    return cli.run("evaluate", _evaluate, argv)
+
+
+def _evaluate(argv: Sequence[str]) -> int:
+    options = _parser().parse_args(argv)
+    total = _labelled_studies(options.dataset)
+    session = tinycnn.load(options.weights, backend=options.backend, threads=options.threads)
+    decision = decision_of(session.model, options)
+    records: list[Record] = []
+    started = time.monotonic()
+    interrupted = _judge_all(records, session, decision, options, total)
+    run = Run(
+        options.dataset,
+        decision,
+        options.bootstrap,
+        options.seed,
+        interrupted,
+        time.monotonic() - started,
+    )
+    found = document(records, _source(session), run)
+    _write(found, options)
+    if interrupted:
+        _say_interrupted(len(records), total, options.resume)
+        return cli.INTERRUPTED
+    return 1 if found["dataset"]["without_verdict"] else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    about = "Measure a model on labelled studies: by image, study and patient, by body part."
+    parser = cli.Parser("evaluate", about, EPILOG)
+    parser.add_argument("dataset", metavar="DATASET", help="a folder of labelled studies")
+    parser.add_argument(
+        "--weights", default=weights.DEFAULT, metavar="NAME|PATH", help="model; default %(default)s"
+    )
+    parser.add_argument("--rule", choices=("mean", "any", "max"), help="default: the model's")
+    parser.add_argument("--threshold", type=threshold, help="between 0 and 1; default the model's")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON document with everything")
+    form.add_argument("--csv", action="store_true", help="a row per view")
+    parser.add_argument("--output", metavar="FILE", help="write there, whole or not at all")
+    parser.add_argument(
+        "--resume", metavar="FILE", help="journal: go on where a run was broken off"
+    )
+    parser.add_argument(
+        "--bootstrap", type=count, default=RESAMPLES, metavar="N",
+        help="resamples of patients for the intervals; default %(default)s",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=_seed, default=1, help="of the resamples; default 1")
+    parser.add_argument("--backend", help="numba or numpy; default: the fastest that runs here")
+    parser.add_argument("--threads", type=count, help="default: one per core")
+    return parser
+
+
+def _seed(text: str) -> int:
+    if text.isdecimal() and len(text) < 10:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a number, 0 or more, not {text!r}")
+
+
+def _labelled_studies(root: str) -> int:
+    """Number of studies below ``root``; StudyError if there is none with a label."""
+    if os.path.isfile(root):
+        raise UsageError(f"{printable(root)!r} is a file; evaluate needs a folder of studies")
+    labels = [folder.name.label for folder in find_studies(root)]
+    if not any(labels):
+        raise StudyError(
+            f"no labelled study in {printable(root)!r}: {len(labels)} studies seen; their folders "
+            "must be named as in MURA, study1_positive or study1_negative"
+        )
+    return len(labels)
+
+
+def _judge_all(
+    records: list[Record],
+    session: Session,
+    decision: Decision,
+    options: argparse.Namespace,
+    total: int,
+) -> bool:
+    """Fill ``records``; return whether that was interrupted. Nothing that is done gets lost."""
+    root, threads = options.dataset, options.threads or available_cores()
+    journal = (
+        Journal(options.resume, root, session.model_hash, decision)
+        if options.resume
+        else nullcontext(None)
+    )
+    with journal as kept, Progress(total, "studies") as progress:
+
+        def note(record: Record) -> None:
+            records.append(record)
+            progress.advance()
+
+        def unknown() -> Iterator[Folder]:
+            for folder in find_studies(root):
+                known = kept.recall(folder) if kept else None
+                if known:
+                    note(known)
+                else:
+                    yield folder
+
+        # `read_picture` silences warnings for a moment, which is not made for several threads:
+        # here they are silent for all of them, and afterwards as before.
+        try:
+            with (
+                warnings.catch_warnings(),
+                closing(score(unknown(), root, session, threads)) as scored,
+            ):
+                warnings.simplefilter("ignore")
+                for record in scored:
+                    if kept:
+                        kept.add(record)
+                    note(record)
+        except KeyboardInterrupt:
+            return True
+    return False
+
+
+def _source(session: Session) -> Source:
+    path, version = str(session.path), tinycnn.__version__
+    return Source(session.model, session.model_hash, path, session.backend, version)
+
+
+def _write(found: dict[str, Any], options: argparse.Namespace) -> None:
+    with _output(options.output) as stream:
+        if options.json:
+            json.dump(found, stream, allow_nan=False)
+            stream.write("\n")
+        elif options.csv:
+            report.write_csv(stream, found)
+        else:
+            report.write_text(stream, found)
+
+
+@contextmanager
+def _output(path: str | None) -> Iterator[IO[str]]:
+    if path is None:
+        yield sys.stdout
+    else:
+        with atomic_write(path) as stream:
+            yield stream
+
+
+def _say_interrupted(done: int, total: int, journal: str | None) -> None:
+    hint = "go on with the same command" if journal else "with --resume FILE it could go on"
+    print(
+        f"{cli.PROGRAM} evaluate: interrupted after {done} of {total} studies; "
+        f"the report is about these; {hint}",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

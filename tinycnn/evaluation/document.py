@@ -1,0 +1,177 @@
+"""The document of an evaluation: plain data, ready for JSON, text and a page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinycnn.evaluation import levels, metrics
+from tinycnn.evaluation.published import published
+from tinycnn.evaluation.records import Record
+from tinycnn.lightclass import dataclass
+from tinycnn.nn.model import Decision
+from tinycnn.studies.names import natural_key
+from tinycnn.studies.records import text
+from tinycnn.studies.reports import Source
+from tinycnn.studies.verdict import label_names
+from tinycnn.studies.worth import cautions
+
+SCHEMA = "tinycnn-evaluation/1"
+LEVEL = 0.95
+WORST = 24  # studies, and images, that are named as most wrong
+LEVELS = ("image", "study", "patient")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was evaluated, and how: what the records do not say."""
+
+    dataset: str
+    decision: Decision
+    resamples: int = 1000
+    seed: int = 1
+    interrupted: bool = False
+    seconds: float = 0.0
+
+
+def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, Any]:
+    """Everything that is known about ``records``; the same whatever their order."""
+    every = sorted(records, key=lambda r: (natural_key(r.id), natural_key(r.path)))
+    used = levels.counted_records(every)
+    groups = levels.all_cases(used, run.decision)
+    tables = _tables(groups, len(levels.patients_of(used)), run)
+    parts = list(dict.fromkeys(part for _, part in groups))
+    studies = [_study(record, run.decision) for record in every]
+    return {
+        "schema": SCHEMA,
+        "tinycnn": source.version,
+        "model": _model(source),
+        "dataset": _dataset(every, run.dataset),
+        "interrupted": run.interrupted,
+        "rule": run.decision.rule,
+        "threshold": run.decision.threshold,
+        "bootstrap": {
+            "seed": run.seed,
+            "resamples": run.resamples,
+            "by": "patient",
+            "level": LEVEL,
+        },
+        "levels": {level: {part: tables[level, part] for part in parts} for level in LEVELS},
+        "rules": {rule: {part: tables[rule, part] for part in parts} for rule in levels.RULES},
+        "published": published(),
+        "roc": {p: metrics.roc(groups["study", p].true, groups["study", p].score) for p in parts},
+        "reliability": {
+            p: metrics.reliability(groups["study", p].true, groups["study", p].score) for p in parts
+        },
+        "studies": studies,
+        "worst": _worst(studies, run.decision.threshold),
+        "seconds": {
+            "total": run.seconds,
+            "decode": sum(record.seconds[0] for record in every),
+            "inference": sum(record.seconds[1] for record in every),
+        },
+        "caution": " ".join(cautions(source.model)),
+    }
+
+
+def _tables(
+    groups: Mapping[tuple[str, str], metrics.Cases], patients: int, run: Run
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Counts and metrics of each group; one draw of patients serves them all."""
+    resampled: dict[tuple[str, str], list[dict[str, metrics.Floats]]] = {g: [] for g in groups}
+    largest = max(len(cases.true) for cases in groups.values())
+    if patients:
+        for weights in metrics.resampled(patients, run.resamples, run.seed, largest):
+            for name, cases in groups.items():
+                resampled[name].append(cases.metrics(weights))
+    once = np.ones((max(patients, 1), 1))
+    return {
+        name: _table(cases, cases.metrics(once), resampled[name]) for name, cases in groups.items()
+    }
+
+
+def _table(
+    cases: metrics.Cases,
+    values: Mapping[str, metrics.Floats],
+    resampled: Sequence[Mapping[str, metrics.Floats]],
+) -> dict[str, Any]:
+    names = ("true_positive", "false_positive", "true_negative", "false_negative")
+    counts = dict(zip(names, cases.confusion(), strict=True))
+    table: dict[str, Any] = {"count": len(cases.true), "positive": int(cases.true.sum()), **counts}
+    for name in metrics.NAMES:
+        table[name] = _estimate(float(values[name][0]), [block[name] for block in resampled])
+    return table
+
+
+def _estimate(value: float, resampled: Sequence[metrics.Floats]) -> dict[str, float | None]:
+    if not np.isfinite(value):
+        return {"value": None, "low": None, "high": None}
+    found = metrics.interval(np.concatenate(resampled), LEVEL) if resampled else None
+    low, high = found or (None, None)
+    return {"value": value, "low": low, "high": high}
+
+
+def _model(source: Source) -> dict[str, Any]:
+    model = source.model
+    return {
+        "name": model.name,
+        "sha256": source.model_hash,
+        "path": text(source.model_path),
+        "trained_on": model.provenance.trained_on,
+        "demonstration": model.provenance.demonstration,
+        "labels": list(label_names(model)),
+        "positive": label_names(model)[model.decision.positive or 0],
+    }
+
+
+def _dataset(records: Sequence[Record], path: str) -> dict[str, Any]:
+    return {
+        "path": text(path),
+        "studies": len(records),
+        "patients": len(levels.patients_of(records)),
+        "views": sum(len(record.views) for record in records),
+        "refused": sum(len(record.refused) for record in records),
+        "unlabelled": sum(record.truth is None for record in records),
+        "without_verdict": sum(not record.views for record in records),
+    }
+
+
+def _study(record: Record, decision: Decision) -> dict[str, Any]:
+    said, probability = levels.verdict(record, decision) if record.views else (None, None)
+    known = record.truth is not None and said is not None
+    return {
+        "id": record.id,
+        "path": text(record.path),
+        "body_part": record.name.body_part,
+        "patient": record.name.patient,
+        "label": None if record.truth is None else int(record.truth),
+        "probability": probability,
+        "verdict_positive": said,
+        "correct": said == record.truth if known else None,
+        "views": [
+            {"name": name, "path": text(os.path.join(record.path, name)), "probability": value}
+            for name, value in record.views
+        ],
+        "refused": [{"name": name, "reason": reason} for name, reason in record.refused],
+    }
+
+
+def _worst(studies: Sequence[dict[str, Any]], threshold: float) -> dict[str, list[str]]:
+    """Ids of studies and paths of images whose answer is wrong, by how far it is off."""
+    wrong = [s for s in studies if s["correct"] is False]
+    views = [
+        (abs(s["label"] - view["probability"]), view["path"])
+        for s in studies
+        if s["label"] is not None
+        for view in s["views"]
+        if (view["probability"] >= threshold) != bool(s["label"])
+    ]
+    wrong.sort(key=lambda s: -abs(s["label"] - s["probability"]))
+    views.sort(key=lambda view: -view[0])
+    return {
+        "studies": [s["id"] for s in wrong[:WORST]],
+        "images": [path for _, path in views[:WORST]],
+    }

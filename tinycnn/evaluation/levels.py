@@ -1,0 +1,113 @@
+"""From records to cases: by image, study and patient, by body part and over all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tinycnn.evaluation.metrics import Cases
+from tinycnn.evaluation.records import Record
+from tinycnn.lightclass import dataclass
+from tinycnn.nn.model import Decision, Rule
+from tinycnn.studies.verdict import decide
+
+RULES: tuple[Rule, ...] = ("mean", "any", "max")
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said about one image, study or patient, and what is true."""
+
+    true: bool
+    said: bool
+    score: float
+    patient: int
+    body_part: str
+
+
+def counted_records(records: Iterable[Record]) -> list[Record]:
+    """The records that metrics are about: labelled, with at least one view that has a score."""
+    return [record for record in records if record.truth is not None and record.views]
+
+
+def verdict(record: Record, decision: Decision) -> tuple[bool, float]:
+    """Whether ``record``, which has views, is positive, and its probability."""
+    return decide([probability for _, probability in record.views], decision)
+
+
+def patients_of(records: Iterable[Record]) -> dict[str, int]:
+    """A number for each patient, in order of appearance."""
+    return {name: i for i, name in enumerate(dict.fromkeys(r.patient for r in records))}
+
+
+def images(records: Sequence[Record], decision: Decision) -> list[Answer]:
+    """An answer for each view: it carries its study's label, as in MURA."""
+    number = patients_of(records)
+    return [
+        Answer(bool(r.truth), p >= decision.threshold, p, number[r.patient], r.body_part)
+        for r in records
+        for _, p in r.views
+    ]
+
+
+def studies(records: Sequence[Record], decision: Decision) -> list[Answer]:
+    """An answer for each study, by the rule of ``decision``."""
+    number = patients_of(records)
+    return [
+        Answer(bool(r.truth), *verdict(r, decision), number[r.patient], r.body_part)
+        for r in records
+    ]
+
+
+def patients(answers: Iterable[Answer]) -> list[Answer]:
+    """An answer for each patient: positive if any of the studies is, with the largest score."""
+    groups: dict[int, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        groups[answer.patient].append(answer)
+    return [
+        Answer(
+            any(a.true for a in group),
+            any(a.said for a in group),
+            max(a.score for a in group),
+            patient,
+            group[0].body_part,
+        )
+        for patient, group in groups.items()
+    ]
+
+
+def by_part(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
+    """All ``answers`` under "all", and those of each body part under its name."""
+    parts: dict[str, list[Answer]] = {ALL: list(answers)}
+    for part in sorted({answer.body_part for answer in answers}):
+        parts[part] = [answer for answer in answers if answer.body_part == part]
+    return parts
+
+
+def cases(answers: Sequence[Answer]) -> Cases:
+    """``answers`` as arrays."""
+    return Cases(
+        np.array([a.true for a in answers], np.bool_),
+        np.array([a.said for a in answers], np.bool_),
+        np.array([a.score for a in answers], np.float64),
+        np.array([a.patient for a in answers], np.intp),
+    )
+
+
+def all_cases(records: Sequence[Record], decision: Decision) -> dict[tuple[str, str], Cases]:
+    """(level or rule, body part) -> cases: image, study, patient, and study by each of `RULES`."""
+    found: dict[tuple[str, str], Cases] = {}
+    by_study = by_part(studies(records, decision))
+    for part, answers in by_part(images(records, decision)).items():
+        found["image", part] = cases(answers)
+    for part, answers in by_study.items():
+        found["study", part] = cases(answers)
+        found["patient", part] = cases(patients(answers))
+    for rule in RULES:
+        for part, answers in by_part(studies(records, replace(decision, rule=rule))).items():
+            found[rule, part] = cases(answers)
+    return found

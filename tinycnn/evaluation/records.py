@@ -1,0 +1,71 @@
+"""What is kept of each study: a few hundred bytes, from which every metric follows."""
+
+from __future__ import annotations
+
+import os
+
+from tinycnn.lightclass import dataclass
+from tinycnn.studies.finder import Folder
+from tinycnn.studies.names import MuraName, printable
+
+EACH = ("view", "refused")  # statuses of a folder's entries that are answered for
+
+
+@dataclass(frozen=True)
+class Record:
+    """One study: the probability of each view, and why others have none.
+
+    ``id``: the folder below the data set, without the label in its name. ``seconds``: decoding (of
+    all views, on whatever threads), inference (its share of the batches).
+    """
+
+    id: str
+    path: str
+    name: MuraName
+    views: tuple[tuple[str, float], ...]
+    refused: tuple[tuple[str, str], ...]
+    seconds: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def truth(self) -> bool | None:
+        """Whether the study is positive; None if its folder does not say."""
+        return None if self.name.label is None else self.name.label == "positive"
+
+    @property
+    def patient(self) -> str:
+        """The patient; a study that names none is a patient of its own."""
+        return self.name.patient or self.id
+
+    @property
+    def body_part(self) -> str:
+        """As MURA spells it; "unknown" where no folder says."""
+        return self.name.body_part or "unknown"
+
+
+def study_id(root: str, folder: Folder) -> str:
+    """``XR_WRIST/patient00014/study1`` for a study found below ``root``, printable.
+
+    Body part and patient are there also if ``root`` lies below their folders.
+    """
+    name = folder.name
+    if name.body_part and name.patient and name.study:
+        parts = os.path.abspath(folder.path).split(os.sep)
+        start = len(parts) - 1 - parts[::-1].index(name.body_part)
+        return printable("/".join([*parts[start:-1], name.study]))
+    below = os.path.relpath(folder.path, root)
+    return printable(os.path.basename(os.path.abspath(folder.path)) if below == "." else below)
+
+
+def key(root: str, path: str) -> str:
+    """Where the study at ``path`` lies below ``root``: what the journal knows it by."""
+    return printable(os.path.relpath(path, root))
+
+
+def expected(folder: Folder) -> frozenset[str]:
+    """Names of the files that a record of ``folder`` answers for."""
+    return frozenset(printable(entry.name) for entry in folder.entries if entry.status in EACH)
+
+
+def answered(record: Record) -> frozenset[str]:
+    """Names of the files that ``record`` answers for."""
+    return frozenset(name for name, _ in (*record.views, *record.refused))

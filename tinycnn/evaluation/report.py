@@ -1,0 +1,151 @@
+"""An evaluation for people (text) and for a spreadsheet (CSV, a row for each view)."""
+
+from __future__ import annotations
+
+import csv
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from typing import IO, Any
+
+from tinycnn.evaluation.metrics import NAMES
+from tinycnn.studies.names import counted, printable
+from tinycnn.studies.records import cell
+
+WIDTH = 100
+SHOWN = 10  # of the studies that are most wrong
+TITLES = {"study": "BY STUDY", "image": "BY IMAGE", "patient": "BY PATIENT"}
+COLUMNS = (
+    "study", "body_part", "patient", "label", "file", "path", "status", "probability", "reason",
+    "study_probability", "verdict_positive", "correct", "rule", "threshold", "caution",
+)  # fmt: skip
+
+
+def write_text(stream: IO[str], document: Mapping[str, Any]) -> None:
+    """Tables by study, image and patient, the rules, what was published, the worst, cautions."""
+    for line in _lines(document):
+        stream.write(line.rstrip() + "\n")
+
+
+def write_csv(stream: IO[str], document: Mapping[str, Any]) -> None:
+    """A row for each view, judged or refused; metrics are left to text and JSON."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for study in document["studies"]:
+        for row in _csv_rows(study, document):
+            writer.writerow([cell(value) for value in row])
+
+
+def _csv_rows(study: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    before = (study["id"], study["body_part"], study["patient"], study["label"])
+    answer = (study["probability"], study["verdict_positive"], study["correct"])
+    after = (*answer, document["rule"], document["threshold"], document["caution"])
+    for view in study["views"]:
+        yield (*before, view["name"], view["path"], "judged", view["probability"], "", *after)
+    for view in study["refused"]:
+        yield (*before, view["name"], "", "refused", None, view["reason"], *after)
+
+
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+    yield from _head(document)
+    for level, title in TITLES.items():
+        yield ""
+        yield from _table(title, document["levels"][level])
+    yield ""
+    yield from _rules(document)
+    yield ""
+    yield from _published(document)
+    yield from _worst(document)
+    yield ""
+    yield from _wrap(document["caution"])
+
+
+def _head(document: Mapping[str, Any]) -> Iterator[str]:
+    model, data, draws = document["model"], document["dataset"], document["bootstrap"]
+    seconds = document["seconds"]
+    yield f"model {printable(model['name'])} (sha256 {model['sha256'][:12]})"
+    if document["interrupted"]:
+        yield "INTERRUPTED: the figures are those of the studies done so far"
+    text = (
+        f"{printable(data['path'])}: {data['studies']} studies, "
+        f"{counted(data['patients'], 'patient')}, {counted(data['views'], 'view')}; "
+        f"{counted(data['refused'], 'view')} refused"
+    )
+    if data["without_verdict"]:
+        text += f"; {data['without_verdict']} studies without a usable view, left out"
+    if data["unlabelled"]:
+        text += f"; {data['unlabelled']} studies without a label, left out"
+    yield from _wrap(text)
+    yield from _wrap(
+        f"rule {document['rule']}, threshold {document['threshold']:g}; positive is "
+        f"{printable(model['positive'])!r}; in brackets {draws['level']:.0%} intervals of "
+        f"{draws['resamples']} resamples of patients (seed {draws['seed']})"
+    )
+    rate = data["studies"] / seconds["total"] if seconds["total"] else 0.0
+    yield (
+        f"{seconds['total']:.1f} s, {rate:.1f} studies/s; images {seconds['decode']:.1f} s "
+        f"(on all threads together), network {seconds['inference']:.1f} s"
+    )
+
+
+def _table(title: str, parts: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{title:<12}{'n':>6}{'TP':>6}{'FP':>6}{'TN':>6}{'FN':>6}"
+    for part, row in parts.items():
+        counts = [row["true_positive"], row["false_positive"]]
+        counts += [row["true_negative"], row["false_negative"]]
+        yield f"{part:<12}{row['count']:>6}" + "".join(f"{count:>6}" for count in counts)
+    yield f"{'':<12}" + "".join(f"{name:<19}" for name in NAMES)
+    for part, row in parts.items():
+        yield f"{part:<12}" + "".join(f"{_figure(row[name]):<19}" for name in NAMES)
+
+
+def _rules(document: Mapping[str, Any]) -> Iterator[str]:
+    rules = document["rules"]
+    for name in ("kappa", "sensitivity", "specificity"):
+        title = f"{name} by study, by rule"
+        yield f"{title:<36}" + "".join(f"{rule:<19}" for rule in rules)
+        for part in rules["mean"]:
+            figures = (f"{_figure(table[part][name]):<19}" for table in rules.values())
+            yield f"{part:<36}" + "".join(figures)
+
+
+def _published(document: Mapping[str, Any]) -> Iterator[str]:
+    known = document["published"]["kappa"]
+    own = document["levels"]["study"]
+    yield "kappa beside what was published with MURA, on other studies than these"
+    for part, readers in known.items():
+        here = _figure(own[part]["kappa"]) if part in own else "-"
+        yield f"{part:<12}{'this model':<30}{here}"
+        for who, figure in readers.items():
+            who = "baseline (DenseNet-169)" if who == "model" else who
+            yield f"{'':<12}{who:<30}{_figure(figure)}"
+    yield from _wrap(document["published"]["source"], "  ")
+
+
+def _worst(document: Mapping[str, Any]) -> Iterator[str]:
+    ids = document["worst"]["studies"]
+    if not ids:
+        return
+    named = {study["id"]: study for study in document["studies"]}
+    yield ""
+    yield f"most wrong ({min(len(ids), SHOWN)} of {_wrong(document)} wrong verdicts)"
+    for name in ids[:SHOWN]:
+        study = named[name]
+        truth = "positive" if study["label"] else "negative"
+        yield f"  {study['probability']:.3f}  is {truth}  {printable(study['path'])}"
+
+
+def _wrong(document: Mapping[str, Any]) -> int:
+    row = document["levels"]["study"]["all"]
+    return int(row["false_positive"] + row["false_negative"])
+
+
+def _figure(figure: Mapping[str, float | None]) -> str:
+    if figure["value"] is None:
+        return "-"
+    if figure["low"] is None:
+        return f"{figure['value']:.3f}"
+    return f"{figure['value']:.2f} ({figure['low']:.2f}..{figure['high']:.2f})"
+
+
+def _wrap(text: str, indent: str = "") -> Iterable[str]:
+    return textwrap.wrap(printable(text), WIDTH, initial_indent=indent, subsequent_indent=indent)
