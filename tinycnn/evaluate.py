@@ -53,7 +53,7 @@ def _evaluate(argv: Sequence[str]) -> int:
     decision = decision_of(session.model, options)
     records: list[Record] = []
     started = time.monotonic()
-    interrupted = _judge_all(records, session, decision, options, total)
+    interrupted, recalled = _judge_all(records, session, decision, options, total)
     run = Run(
         options.dataset,
         decision,
@@ -61,6 +61,7 @@ def _evaluate(argv: Sequence[str]) -> int:
         options.seed,
         interrupted,
         time.monotonic() - started,
+        recalled,
     )
     found = document(records, _source(session), run)
     _write(found, options)
@@ -121,8 +122,9 @@ def _judge_all(
     decision: Decision,
     options: argparse.Namespace,
     total: int,
-) -> bool:
-    """Fill ``records``; return whether that was interrupted. Nothing that is done gets lost."""
+) -> tuple[bool, int]:
+    """Fill ``records``; return whether that was interrupted, and how many the journal knew."""
+    recalled = 0
     root, threads = options.dataset, options.threads or available_cores()
     journal = (
         Journal(options.resume, root, session.model_hash, decision)
@@ -136,9 +138,11 @@ def _judge_all(
             progress.advance()
 
         def unknown() -> Iterator[Folder]:
+            nonlocal recalled
             for folder in find_studies(root):
                 known = kept.recall(folder) if kept else None
                 if known:
+                    recalled += 1
                     note(known)
                 else:
                     yield folder
@@ -156,8 +160,8 @@ def _judge_all(
                         kept.add(record)
                     note(record)
         except KeyboardInterrupt:
-            return True
-    return False
+            return True, recalled
+    return False, recalled
 
 
 def _source(session: Session) -> Source:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from tinycnn.studies.finder import find_studies
 from tinycnn.studies.reports import Source
 from tinycnn.studies.verdict import predict_studies
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "demos"))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "demos"))
 
 # part/patient/study: brightness of each view; the model's probability is brightness / 255
 STUDIES = {
@@ -62,7 +65,7 @@ def as_json(capsys, dataset, model, *more, status=0):
 
 
 def without_times(found):
-    return {name: value for name, value in found.items() if name != "seconds"}
+    return {name: value for name, value in found.items() if name not in ("seconds", "recalled")}
 
 
 def test_every_level_counts_what_it_says(capsys, dataset, model):
@@ -186,6 +189,38 @@ def test_an_interrupted_run_reports_and_goes_on(capsys, dataset, model, tmp_path
     assert without_times(resumed) == without_times(whole)
     assert without_times(as_json(capsys, dataset, model, "--resume", kept)) == without_times(whole)
     assert len(decoded) == 4
+    assert resumed["recalled"] == 3
+
+
+SLOWLY = """
+import sys, time
+from tinycnn import cli, evaluate
+original = evaluate.score
+def score(*arguments):
+    for record in original(*arguments):
+        yield record
+        print("one", file=sys.stderr, flush=True)
+        time.sleep(60 if record.id.endswith("patient00002/study1") else 0)
+evaluate.score = score
+sys.exit(cli.main(["evaluate", *sys.argv[1:]]))
+"""
+
+
+def test_control_c_writes_what_is_done(dataset, model, tmp_path):
+    target, kept = tmp_path / "out.json", tmp_path / "journal"
+    options = ["--weights", model, "--backend", "numpy", "--json", "--output", target]
+    command = [sys.executable, "-c", SLOWLY, dataset, *options, "--resume", kept]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        for _ in range(3):
+            assert process.stderr.readline() == "one\n"
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert rest.count("\n") == 1
+    assert "interrupted after 3 of 6 studies" in rest
+    found = json.loads(target.read_text())
+    assert (found["interrupted"], found["dataset"]["studies"]) == (True, 3)
+    assert kept.read_text().count("\n") == 4
 
 
 def test_a_study_that_changed_is_judged_again(capsys, dataset, model, tmp_path):

@@ -35,6 +35,7 @@ class Run:
     seed: int = 1
     interrupted: bool = False
     seconds: float = 0.0
+    recalled: int = 0  # studies that an earlier run judged: they took none of these seconds
 
 
 def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, Any]:
@@ -51,6 +52,7 @@ def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, A
         "model": _model(source),
         "dataset": _dataset(every, run.dataset),
         "interrupted": run.interrupted,
+        "recalled": run.recalled,
         "rule": run.decision.rule,
         "threshold": run.decision.threshold,
         "bootstrap": {

@@ -80,10 +80,12 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
         f"{printable(model['positive'])!r}; in brackets {draws['level']:.0%} intervals of "
         f"{draws['resamples']} resamples of patients (seed {draws['seed']})"
     )
-    rate = data["studies"] / seconds["total"] if seconds["total"] else 0.0
+    judged = data["studies"] - document["recalled"]
+    rate = judged / seconds["total"] if seconds["total"] else 0.0
+    before = f"; {document['recalled']} studies from the journal" if document["recalled"] else ""
     yield (
-        f"{seconds['total']:.1f} s, {rate:.1f} studies/s; images {seconds['decode']:.1f} s "
-        f"(on all threads together), network {seconds['inference']:.1f} s"
+        f"{seconds['total']:.1f} s, {rate:.1f} studies/s{before}; images {seconds['decode']:.1f} s "
+        f"(all threads together), network {seconds['inference']:.1f} s"
     )
 
 
