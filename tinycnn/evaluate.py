@@ -15,7 +15,7 @@ from typing import IO, Any
 import tinycnn
 from tinycnn import cli, weights
 from tinycnn.engine.session import Session, available_cores
-from tinycnn.errors import StudyError, UsageError
+from tinycnn.errors import PROGRAM, StudyError, UsageError
 from tinycnn.evaluation import report
 from tinycnn.evaluation.document import Run, document
 from tinycnn.evaluation.journal import Journal
@@ -192,7 +192,7 @@ def _output(path: str | None) -> Iterator[IO[str]]:
 def _say_interrupted(done: int, total: int, journal: str | None) -> None:
     hint = "go on with the same command" if journal else "with --resume FILE it could go on"
     print(
-        f"{cli.PROGRAM} evaluate: interrupted after {done} of {total} studies; "
+        f"{PROGRAM} evaluate: interrupted after {done} of {total} studies; "
         f"the report is about these; {hint}",
         file=sys.stderr,
     )

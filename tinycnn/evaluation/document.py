@@ -69,7 +69,7 @@ def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, A
             p: metrics.reliability(groups["study", p].true, groups["study", p].score) for p in parts
         },
         "studies": studies,
-        "worst": _worst(studies, run.decision.threshold),
+        "worst": {"studies": _worst_studies(studies), "images": _worst_images(used, run.decision)},
         "seconds": {
             "total": run.seconds,
             "decode": sum(record.seconds[0] for record in every),
@@ -161,19 +161,22 @@ def _study(record: Record, decision: Decision) -> dict[str, Any]:
     }
 
 
-def _worst(studies: Sequence[dict[str, Any]], threshold: float) -> dict[str, list[str]]:
-    """Ids of studies and paths of images whose answer is wrong, by how far it is off."""
-    wrong = [s for s in studies if s["correct"] is False]
-    views = [
-        (abs(s["label"] - view["probability"]), view["path"])
-        for s in studies
-        if s["label"] is not None
-        for view in s["views"]
-        if (view["probability"] >= threshold) != bool(s["label"])
+def _worst_studies(studies: Sequence[dict[str, Any]]) -> list[str]:
+    """Ids of the studies whose verdict is wrong, by how far their probability is off."""
+    wrong = [study for study in studies if study["correct"] is False]
+    wrong.sort(key=lambda study: -abs(study["label"] - study["probability"]))
+    return [study["id"] for study in wrong[:WORST]]
+
+
+def _worst_images(records: Sequence[Record], decision: Decision) -> list[str]:
+    """Paths of the images that would be judged wrongly on their own, likewise."""
+    wrong = [
+        (abs(bool(record.truth) - probability), os.path.join(record.path, name))
+        for record in records
+        for (said, probability), (name, _) in zip(
+            levels.view_verdicts(record, decision), record.views, strict=True
+        )
+        if said != record.truth
     ]
-    wrong.sort(key=lambda s: -abs(s["label"] - s["probability"]))
-    views.sort(key=lambda view: -view[0])
-    return {
-        "studies": [s["id"] for s in wrong[:WORST]],
-        "images": [path for _, path in views[:WORST]],
-    }
+    wrong.sort(key=lambda pair: -pair[0])
+    return [text(path) for _, path in wrong[:WORST]]

@@ -39,6 +39,11 @@ def verdict(record: Record, decision: Decision) -> tuple[bool, float]:
     return decide([probability for _, probability in record.views], decision)
 
 
+def view_verdicts(record: Record, decision: Decision) -> list[tuple[bool, float]]:
+    """Whether each view is positive on its own, and its probability."""
+    return [(p >= decision.threshold, p) for _, p in record.views]
+
+
 def patients_of(records: Iterable[Record]) -> dict[str, int]:
     """A number for each patient, in order of appearance."""
     return {name: i for i, name in enumerate(dict.fromkeys(r.patient for r in records))}
@@ -48,9 +53,9 @@ def images(records: Sequence[Record], decision: Decision) -> list[Answer]:
     """An answer for each view: it carries its study's label, as in MURA."""
     number = patients_of(records)
     return [
-        Answer(bool(r.truth), p >= decision.threshold, p, number[r.patient], r.body_part)
+        Answer(bool(r.truth), said, p, number[r.patient], r.body_part)
         for r in records
-        for _, p in r.views
+        for said, p in view_verdicts(r, decision)
     ]
 
 
