@@ -14,10 +14,11 @@ import pytest
 import tinycnn
 from tests.studies.conftest import FakeSession, brightness_model, save_gray
 from tinycnn import cli, evaluate
-from tinycnn.evaluation import document, journal, run
+from tinycnn.evaluation import document, journal, records, run
 from tinycnn.nn.model import Decision
 from tinycnn.nn.modelfile import save
-from tinycnn.studies.finder import find_studies
+from tinycnn.studies.finder import Folder, find_studies
+from tinycnn.studies.names import parse_mura
 from tinycnn.studies.reports import Source
 from tinycnn.studies.verdict import predict_studies
 
@@ -306,8 +307,8 @@ def test_few_views_wait_however_many_there_are(dataset):
     session = FakeSession(brightness_model(), predict)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "read_view", read)
-        records = list(run.score(folders, str(dataset), session, 2))
-    assert [r.path for r in records] == [f.path for f in folders]
+        scored = list(run.score(folders, str(dataset), session, 2))
+    assert [r.path for r in scored] == [f.path for f in folders]
     assert most - 100 <= 2 * run.AHEAD + run.BATCH  # 100 of them are refused
 
 
@@ -324,10 +325,10 @@ def test_studies_that_need_no_network_are_told_at_once(tmp_path):
             seen.append(folder)
             yield folder
 
-    records = run.score(folders(), str(tmp_path), session, 1)
-    assert next(records).refused[0][1] == "the file is empty"
+    scored = run.score(folders(), str(tmp_path), session, 1)
+    assert next(scored).refused[0][1] == "the file is empty"
     assert len(seen) <= run.AHEAD + 1
-    records.close()
+    scored.close()
 
 
 def test_phantoms_with_a_shipped_model(capsys, tmp_path):
@@ -348,6 +349,23 @@ def test_a_document_without_records_is_sound():
     found = document.document([], source, document.Run("d", Decision(positive=1)))
     assert found["levels"]["study"]["all"]["kappa"] == {"value": None, "low": None, "high": None}
     json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("root", "wanted"),
+    [
+        ("/data/valid", "XR_HAND/patient00001/study1"),
+        ("/data/valid/XR_HAND/patient00001", "XR_HAND/patient00001/study1"),
+        ("/data", "valid/XR_HAND/patient00001/study1"),
+    ],
+)
+def test_a_study_is_called_by_where_it_lies(root, wanted):
+    path = "/data/valid/XR_HAND/patient00001/study1_positive"
+    assert records.study_id(root, Folder(path, (), parse_mura(path))) == wanted
+
+
+def test_a_study_of_another_layout_is_called_by_its_folder():
+    assert records.study_id("/data", Folder("/data/a/b\n", (), parse_mura("/data/a/b"))) == "a/b\\n"
 
 
 def test_the_journal_knows_a_study_below_its_root(dataset, tmp_path):

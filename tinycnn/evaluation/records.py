@@ -45,12 +45,14 @@ class Record:
 def study_id(root: str, folder: Folder) -> str:
     """``XR_WRIST/patient00014/study1`` for a study found below ``root``, printable.
 
-    Body part and patient are there also if ``root`` lies below their folders.
+    Body part and patient are there also if ``root`` lies below their folders; folders between
+    ``root`` and the body part are there too, since two sets may number their patients alike.
     """
     name = folder.name
     if name.body_part and name.patient and name.study:
         parts = os.path.abspath(folder.path).split(os.sep)
         start = len(parts) - 1 - parts[::-1].index(name.body_part)
+        start = min(start, len(os.path.abspath(root).split(os.sep)))
         return printable("/".join([*parts[start:-1], name.study]))
     below = os.path.relpath(folder.path, root)
     return printable(os.path.basename(os.path.abspath(folder.path)) if below == "." else below)

@@ -113,7 +113,9 @@ def _rules(document: Mapping[str, Any]) -> Iterator[str]:
 def _published(document: Mapping[str, Any]) -> Iterator[str]:
     known = document["published"]["kappa"]
     own = document["levels"]["study"]
-    yield "kappa beside what was published with MURA, on other studies than these"
+    yield "kappa beside what was published with MURA: of other studies, so no contest"
+    if document["model"]["demonstration"]:
+        yield "This model was trained on drawings: its kappa says nothing beside a physician's."
     for part, readers in known.items():
         here = _figure(own[part]["kappa"]) if part in own else "-"
         yield f"{part:<12}{'this model':<30}{here}"
