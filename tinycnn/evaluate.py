@@ -172,8 +172,7 @@ def _source(session: Session) -> Source:
 def _write(found: dict[str, Any], options: argparse.Namespace) -> None:
     with _output(options.output) as stream:
         if options.json:
-            json.dump(found, stream, allow_nan=False)
-            stream.write("\n")
+            stream.write(json.dumps(found, allow_nan=False) + "\n")  # `dump` takes 3 times longer
         elif options.csv:
             report.write_csv(stream, found)
         else:

@@ -143,7 +143,7 @@ def test_output_is_whole_or_not_there(capsys, dataset, model, tmp_path, monkeypa
     def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(json, "dump", fail)
+    monkeypatch.setattr(json, "dumps", fail)
     assert command(capsys, dataset, "--weights", model, "--json", "--output", target)[0] == 2
     assert target.read_bytes() == before
     assert not list(tmp_path.glob("*.part"))
