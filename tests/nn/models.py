@@ -13,9 +13,14 @@ import numpy as np
 from tinycnn.nn import layers as nn
 from tinycnn.nn import modelfile
 from tinycnn.nn.graph import Graph, Input, Sequential, from_tensors
-from tinycnn.nn.model import Decision, Figures, Model, Provenance
+from tinycnn.nn.model import Calibration, Decision, Figures, Model, Provenance, Sample
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.selftest import record
+
+CALIBRATION = Calibration(
+    "drawings", "sensitivity 0.95", "any", "0.1.0",
+    {"XR_HAND": Sample(3, 90, 80), "XR_WRIST": Sample(40, 60, 90), "all": Sample(43, 150, 160)},
+)  # fmt: skip
 
 
 def weights_for(graph: Graph, seed: int = 0) -> dict[str, Any]:
@@ -49,7 +54,7 @@ def every_layer() -> Model:
         weights,
         preprocessing,
         labels=("normal", "abnormal", "weiß nicht"),
-        decision=Decision("any", 0.25, 1),
+        decision=Decision("any", 0.25, 1, 1.5, {"XR_WRIST": 0.3, "all": 0.4}, CALIBRATION),
         provenance=Provenance(
             "drawings", True, "here", "Apache-2.0", "a note", "unseen drawings",
             {"XR_WRIST": Figures(10, 3, 2, 4, 1, "max", 0.4), "all": Figures(1, 0, 0, 1, 0)},

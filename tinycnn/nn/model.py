@@ -3,17 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Literal
 
 from tinycnn.errors import ModelFileError
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.graph import Graph
-from tinycnn.nn.layers.base import Array, Shape, Weights
+from tinycnn.nn.layers.base import Array, Shape, Weights, has_type
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.selftest import SelfTest
 
 Rule = Literal["mean", "any", "max"]
+
+
+MAX_PART = 64  # characters of a name; MURA's longest is XR_SHOULDER
+MAX_TEXT = 200
+MAX_PARTS = 64  # body parts that a calibration tells apart; MURA has 7
+TEMPERATURES = (0.01, 100.0)  # beyond these every probability is 0, 1 or one half
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Studies of one body part that a calibration has seen, and of how many patients they are."""
+
+    positive: int
+    negative: int
+    patients: int
+
+    def __post_init__(self) -> None:
+        """Refuse counts that cannot be."""
+        counts = (self.positive, self.negative, self.patients)
+        if min(counts) < 0 or self.patients > self.positive + self.negative:
+            raise ModelFileError(f"calibration: {counts} are no counts of studies and patients")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the thresholds and the temperature of a `Decision` come from.
+
+    ``target``: what the thresholds were chosen for ("sensitivity 0.95", "best kappa", or "none"),
+    with ``rule``. ``parts``: body part, or "all" of them together -> the studies there were.
+    ``tinycnn``: the version that did it.
+    """
+
+    dataset: str
+    target: str
+    rule: Rule
+    tinycnn: str
+    parts: Mapping[str, Sample]
+
+    def __post_init__(self) -> None:
+        """Refuse what could not stand on a line of its own."""
+        for text in (self.dataset, self.target, self.tinycnn):
+            _need_label(text, MAX_TEXT)
+        _need_parts(self.parts)
 
 
 @dataclass(frozen=True)
@@ -22,19 +65,71 @@ class Decision:
 
     ``positive`` is the index of the label that is looked for ("abnormal"); None for a classifier
     without such a label, whose verdict is the label with the highest mean score.
-    A view's probability p is the score of that label. The study is positive, by ``rule``:
+    A view's probability p is the score of that label, with ``temperature`` T: the sigmoid of
+    logit(score) / T. The study is positive, by ``rule``:
     "mean": mean p >= threshold; "max": largest p >= threshold; "any": as "max", but the
     probability that is reported is the share of positive views.
+
+    ``thresholds``, by body part, go before ``threshold``; that of "all" is for other body parts.
+    ``calibration`` says where they and the temperature come from.
     """
 
     rule: Rule = "mean"
     threshold: float = 0.5
     positive: int | None = None
+    temperature: float = 1.0
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a threshold that no probability, or every one, would reach."""
-        if not 0.0 < self.threshold < 1.0:
-            raise ModelFileError(f"decision: threshold must lie in (0, 1), not {self.threshold}")
+        """Refuse a threshold that no probability, or every one, would reach, and the like."""
+        _need_threshold("threshold", self.threshold)
+        low, high = TEMPERATURES
+        if not low <= self.temperature <= high:
+            raise ModelFileError(
+                f"decision: temperature must lie in [{low:g}, {high:g}], not {self.temperature}"
+            )
+        if self.calibration is not None:
+            self._check_calibrated(self.calibration)
+        elif self.thresholds or self.temperature != 1.0:
+            raise ModelFileError("decision: thresholds or a temperature, but no calibration")
+
+    def _check_calibrated(self, calibration: Calibration) -> None:
+        if self.positive is None:
+            raise ModelFileError("decision: a calibration, but no label that is looked for")
+        _need_parts(self.thresholds)
+        for part, value in self.thresholds.items():
+            _need_threshold(f"threshold of {part}", value)
+            if part not in calibration.parts:
+                raise ModelFileError(f"decision: the calibration has not seen {part!r}")
+
+    def threshold_of(self, body_part: str | None) -> str | None:
+        """Whose threshold applies to ``body_part``: its own, that of "all", or None: the plain."""
+        return next((part for part in (body_part, "all") if part in self.thresholds), None)
+
+    def on(self, body_part: str | None) -> Decision:
+        """The same with the ``threshold`` that applies to ``body_part``."""
+        part = self.threshold_of(body_part)
+        return self if part is None else replace(self, threshold=self.thresholds[part])
+
+
+def _need_threshold(what: str, value: object) -> None:
+    if not has_type(value, float) or not 0.0 < value < 1.0:  # type: ignore[operator]
+        raise ModelFileError(f"decision: {what} must lie in (0, 1), not {str(value)[:60]}")
+
+
+def _need_parts(parts: Mapping[str, object]) -> None:
+    if len(parts) > MAX_PARTS:
+        raise ModelFileError(f"calibration: {len(parts)} body parts; at most {MAX_PARTS}")
+    for name in parts:
+        _need_label(name, MAX_PART)
+
+
+def _need_label(text: str, most: int) -> None:
+    if not 0 < len(text) <= most or not text.isprintable():
+        raise ModelFileError(
+            f"calibration: {text[:60]!r} cannot be printed, or is not of 1 to {most}"
+        )
 
 
 @dataclass(frozen=True)

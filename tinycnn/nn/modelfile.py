@@ -27,7 +27,7 @@ from tinycnn.nn import strictjson
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers.base import Array, Weights, has_type, tupled
 from tinycnn.nn.mapped import mapped
-from tinycnn.nn.model import Decision, Figures, Model, Provenance
+from tinycnn.nn.model import Calibration, Decision, Figures, Model, Provenance, Sample
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.selftest import SelfTest
 
@@ -37,6 +37,7 @@ MAX_HEADER = 4 << 20  # Python's objects take up to 25 times the memory of their
 MAX_MESSAGE = 500
 MAX_RANK = 8  # of a weight: a kernel has 4
 KERAS = (b"\x89HDF\r\n\x1a\n", b"PK\x03\x04")  # how .h5 and .keras files begin
+CALIBRATED = ("temperature", "thresholds", "calibration")  # of a decision, if it has them
 DIGEST = ', "sha256": '  # the last entry of the metadata: of all before it, and the weights
 TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 
@@ -125,6 +126,9 @@ def to_json(model: Model) -> dict[str, Any]:
     """Everything but the weights, in plain JSON types."""
     parts = ("preprocessing", "decision", "provenance", "self_test")
     rest = {p: dataclasses.asdict(v) for p in parts if (v := getattr(model, p)) is not None}
+    if model.decision.calibration is None:  # versions before calibration read these files, too
+        for name in CALIBRATED:
+            del rest["decision"][name]
     return {
         "format": FORMAT,
         "labels": list(model.labels),
@@ -152,11 +156,23 @@ def from_json(data: Any, weights: Weights, name: str) -> Model:
         weights=weights,
         preprocessing=_record(Preprocessing, data.get("preprocessing", {})),
         labels=labels,
-        decision=_record(Decision, data.get("decision", {})),
+        decision=_decision(data.get("decision", {})),
         provenance=_provenance(data.get("provenance", {})),
         self_test=None if test is None else _self_test(test, graph),
         name=name,
     )
+
+
+def _decision(data: Any) -> Decision:
+    calibration = data.get("calibration") if isinstance(data, dict) else None
+    if calibration is None:
+        return _record(Decision, data)
+    parts = calibration.get("parts") if isinstance(calibration, dict) else None
+    if not isinstance(parts, dict):
+        raise ModelFileError("calibration must be an object, and its parts too")
+    samples = {part: _record(Sample, value) for part, value in parts.items()}
+    record = _record(Calibration, {**calibration, "parts": samples})
+    return _record(Decision, {**data, "calibration": record})
 
 
 def _provenance(data: Any) -> Provenance:
