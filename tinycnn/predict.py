@@ -71,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         "--weights", default=weights.DEFAULT, metavar="NAME|PATH", help="model; default %(default)s"
     )
     parser.add_argument("--rule", choices=("mean", "any", "max"), help="default: the model's")
-    parser.add_argument("--threshold", type=threshold, help="between 0 and 1; default the model's")
+    parser.add_argument(
+        "--threshold", type=threshold, help="for all studies, between 0 and 1; default the model's"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document")
     form.add_argument("--csv", action="store_true", help="a row per file")
@@ -106,7 +108,9 @@ def decision_of(model: Model, options: argparse.Namespace) -> Decision:
             f"--{next(iter(given))}: model {model.name!r} looks for no label; "
             "its verdict is the label with the highest mean score"
         )
-    return replace(model.decision, **given)
+    if options.threshold is None and options.rule in (None, model.decision.rule):
+        return model.decision
+    return replace(model.decision, **given, thresholds={})  # those are for the model's own rule
 
 
 def _at_least_one_study(root: str) -> Iterator[Folder]:

@@ -168,7 +168,8 @@ def test_csv_keeps_the_notes(run, tmp_path):
     Image.fromarray(np.full((9, 12), 2000, np.uint16)).save(tmp_path / "dark.png")
     _, out, _ = run(tmp_path, "--csv", "--rule", "max", "--threshold", "0.3")
     (row,) = csv.DictReader(io.StringIO(out))
-    assert list(row)[-3:] == ["rule", "threshold", "notes"]
+    columns = ["rule", "threshold", "notes", "temperature", "threshold_of"]
+    assert list(row)[-5:] == columns
     assert (row["rule"], row["threshold"]) == ("max", "0.3")
     assert "16-bit" in row["notes"]
 

@@ -36,6 +36,8 @@ COLUMNS = (
     "rule",
     "threshold",
     "notes",
+    "temperature",
+    "threshold_of",
 )
 
 
@@ -102,7 +104,7 @@ class CsvReport:
 def _header(source: Source) -> dict[str, Any]:
     model = source.model
     provenance = model.provenance
-    positive = model.decision.positive
+    positive, calibration = model.decision.positive, model.decision.calibration
     return {
         "schema": SCHEMA,
         "tinycnn": source.version,
@@ -114,6 +116,7 @@ def _header(source: Source) -> dict[str, Any]:
             "preprocessing": asdict(model.preprocessing),
             "labels": list(model.labels),
             "positive": positive,
+            "calibration": None if calibration is None else asdict(calibration),
             "demonstration": provenance.demonstration,
             "trained_on": provenance.trained_on,
             "evaluated_on": provenance.evaluated_on,
@@ -138,6 +141,9 @@ def _study(result: StudyResult) -> dict[str, Any]:
         "probability": result.probability,
         "rule": result.decision.rule,
         "threshold": result.decision.threshold,
+        "threshold_of": result.threshold_of,
+        "temperature": result.decision.temperature,
+        "calibration": result.calibration or None,
         "worth": {
             "measured_on": result.worth.measured_on,
             "statement": result.worth.statement,
@@ -184,6 +190,9 @@ def _csv_row(row: Row, result: StudyResult) -> Iterable[object]:
     decision = result.decision
     yield from ("", "") if decision.positive is None else (decision.rule, decision.threshold)
     yield "; ".join(row.notes)
+    yield from (
+        ("", "") if decision.positive is None else (decision.temperature, result.threshold_of)
+    )
 
 
 def cell(value: object) -> object:

@@ -187,8 +187,8 @@ def _remarks(result: StudyResult) -> list[str]:
     if result.label:
         remarks.append(f"The folder's name says: {result.label}.")
     if result.verdict is not None:
-        statement = result.worth.statement
-        remarks.append(f"{statement[0].upper()}{statement[1:]}.")
+        statements = (result.calibration, result.worth.statement)
+        remarks += [f"{text[0].upper()}{text[1:]}." for text in statements if text]
     seconds = result.seconds
     remarks.append(
         f"{seconds.total:.3f} s: images {seconds.decode:.3f} s, network {seconds.inference:.3f} s."

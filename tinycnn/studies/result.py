@@ -13,7 +13,8 @@ from tinycnn.studies.names import TruthLabel
 class Row:
     """One file of a study. ``scores`` has one value per label; empty if it was not judged.
 
-    ``probability`` is the score of the label that is looked for, None if there is no such label.
+    ``probability`` is the score of the label that is looked for, at the temperature of the
+    decision; None if there is no such label. Scores are as the network gave them.
     """
 
     file: str
@@ -58,6 +59,8 @@ class StudyResult:
     is the label that is looked for (None where there is none). ``probability``: as `Decision`
     defines it for the rule; for a classifier without a positive label the mean score of the
     verdict. ``body_part``, ``patient``, ``study`` and ``label`` are what MURA names tell.
+    ``decision`` has the threshold that was used: that of ``threshold_of`` (a body part, or "all"),
+    None if it is no calibrated one. ``calibration`` says so in words, "" if there is none.
     """
 
     path: str
@@ -75,6 +78,8 @@ class StudyResult:
     worth: Worth
     cautions: tuple[str, ...]
     seconds: Seconds
+    threshold_of: str | None = None
+    calibration: str = ""
 
     @property
     def judged(self) -> tuple[Row, ...]:

@@ -17,6 +17,7 @@ import numpy as np
 from tinycnn.errors import ImageError, StudyError, UsageError
 from tinycnn.nn.layers.base import Array
 from tinycnn.nn.model import Decision, Model
+from tinycnn.studies.calibrated import remark, scaled
 from tinycnn.studies.finder import Entry, Folder, find_studies
 from tinycnn.studies.images import read_picture
 from tinycnn.studies.names import printable
@@ -81,9 +82,13 @@ def read_images(paths: Iterable[str | os.PathLike[str]], model: Session) -> Arra
 
 
 def judge(folder: Folder, session: Session, decision: Decision | None = None) -> StudyResult:
-    """Judge the study in ``folder``; UsageError if the model is not one for images."""
-    model = session.model
-    decision = model.decision if decision is None else decision
+    """Judge the study in ``folder``; UsageError if the model is not one for images.
+
+    What the model's calibration says of the study's body part is applied, and told.
+    """
+    model, part = session.model, folder.name.body_part
+    general = model.decision if decision is None else decision
+    decision = general.on(part)
     rows, seconds = _judge_views(folder.entries, session, decision)
     scores = [row.scores for row in rows if row.status == "judged"]
     labels = label_names(model)
@@ -98,7 +103,7 @@ def judge(folder: Folder, session: Session, decision: Decision | None = None) ->
         verdict = labels[decision.positive or 0] if positive else _opposite(labels, decision)
     return StudyResult(
         path=folder.path,
-        body_part=folder.name.body_part,
+        body_part=part,
         patient=folder.name.patient,
         study=folder.name.study,
         label=folder.name.label,
@@ -109,14 +114,19 @@ def judge(folder: Folder, session: Session, decision: Decision | None = None) ->
         positive=positive,
         probability=probability,
         scores=mean,
-        worth=worth(model, folder.name.body_part, decision),
+        worth=worth(model, part, decision),
         cautions=cautions(model),
         seconds=seconds,
+        threshold_of=general.threshold_of(part),
+        calibration=remark(model, part, general),
     )
 
 
 def decide(values: Sequence[float], decision: Decision) -> tuple[bool, float]:
-    """Whether a study with these probabilities (one or more) is positive, and its probability."""
+    """Whether a study with these probabilities (one or more) is positive, and its probability.
+
+    ``values`` have the temperature in them, and ``decision.threshold`` is the body part's.
+    """
     if decision.rule == "mean":
         probability = float(np.mean(values))
         return probability >= decision.threshold, probability
@@ -194,7 +204,9 @@ def score_view(row: Row, output: Array, model: Model, decision: Decision) -> Row
         values = [min(max(value, 0.0), 1.0) for value in values]
     if len(values) == 1:
         values = [1.0 - values[0], values[0]]
-    probability = None if decision.positive is None else values[decision.positive]
+    probability = None
+    if decision.positive is not None:
+        probability = scaled(values[decision.positive], decision.temperature)
     return Row(row.file, "judged", "", tuple(values), probability, row.notes)
 
 

@@ -34,6 +34,8 @@ def worth(model: Model, body_part: str | None, decision: Decision) -> Worth:
             f"; measured with rule {figures.rule} and threshold {figures.threshold:g}, "
             "not with those used here"
         )
+    elif decision.temperature != 1.0:
+        statement += "; measured without the temperature that is used here"
     return Worth(measured_on, figures, statement)
 
 
