@@ -28,6 +28,7 @@ COMMANDS = {
     "convert": ("tinycnn.convert.__main__", "turn a Keras file into a tinycnn model file"),
     "inspect": ("tinycnn.inspecting", "what a model file holds, and what stops its conversion"),
     "benchmark": ("tinycnn.benchmark", "how fast, and where the time goes"),
+    "calibrate": ("tinycnn.calibrate", "thresholds by body part, and a temperature"),
     "build": ("tinycnn.build", "compile the kernels ahead of time, for a named CPU"),
     "info": ("tinycnn.info", "version, backends and shipped weights"),
 }
