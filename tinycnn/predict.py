@@ -20,7 +20,7 @@ from tinycnn.progress import Progress
 from tinycnn.studies.finder import Folder, find_folders, find_studies
 from tinycnn.studies.names import counted, printable
 from tinycnn.studies.reports import Report, Source, Tally, TextReport
-from tinycnn.studies.verdict import judge
+from tinycnn.studies.verdict import Session, judge
 
 KEPT_IN_MEMORY = 1 << 20  # of a JSON document that waits for its end; the rest goes to disk
 
@@ -43,7 +43,10 @@ def _predict(argv: Sequence[str]) -> int:
     session = tinycnn.load(options.weights, backend=options.backend, threads=options.threads)
     decision = decision_of(session.model, options)
     model, version = session.model, tinycnn.__version__
-    source = Source(model, session.model_hash, str(session.path), session.backend, version)
+    source = Source(
+        model, session.model_hash, str(session.path), session.backend, version, options.flip
+    )
+    judged = _mirrored(session) if options.flip else session
     tally = Tally()
     with _output(options) as stream, _progress(options) as progress:
         report = _report(options)(stream, source)
@@ -53,7 +56,7 @@ def _predict(argv: Sequence[str]) -> int:
                 if not folder.is_study:
                     tally.add_stray(folder)
                     continue
-                result = judge(folder, session, decision)
+                result = judge(folder, judged, decision)
                 progress.clear()
                 report.study(result)
                 tally.add(result)
@@ -74,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threshold", type=threshold, help="for all studies, between 0 and 1; default the model's"
     )
+    parser.add_argument("--flip", action="store_true", help="mean with each view's mirror image")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document")
     form.add_argument("--csv", action="store_true", help="a row per file")
@@ -81,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--backend", help="numba or numpy; default: the fastest that runs here")
     parser.add_argument("--threads", type=count, help="default: one per core")
     return parser
+
+
+def _mirrored(session: Session) -> Session:
+    from tinycnn.studies.mirrored import Mirrored
+
+    return Mirrored(session)
 
 
 def threshold(text: str) -> float:

@@ -124,6 +124,7 @@ def _header(source: Source) -> dict[str, Any]:
             "licence": provenance.licence,
         },
         "backend": source.backend,
+        "flip": source.flip,
         "cautions": list(cautions(model)),
     }
 

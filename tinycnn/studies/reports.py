@@ -20,13 +20,14 @@ KEPT_STRAY = 1000  # stray files that are remembered; more are only counted
 
 @dataclass(frozen=True)
 class Source:
-    """Which model, run how, gave the results."""
+    """Which model, run how, gave the results; ``flip``: with the mean of each mirror image."""
 
     model: Model
     model_hash: str
     model_path: str
     backend: str
     version: str
+    flip: bool = False
 
 
 @dataclass
@@ -96,7 +97,9 @@ class TextReport:
         """Write which model answers."""
         source = self.source
         name = printable(source.model.name)
-        self._write(f"model {name} (sha256 {source.model_hash[:12]}), backend {source.backend}\n")
+        flip = "; scores: mean of each view and its mirror image" if source.flip else ""
+        model = f"model {name} (sha256 {source.model_hash[:12]})"
+        self._write(f"{model}, backend {source.backend}{flip}\n")
 
     def study(self, result: StudyResult) -> None:
         """Write the block of one study, and let it appear."""

@@ -1,0 +1,29 @@
+"""Scores that are the mean of a picture's and its mirror image's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinycnn.nn.layers.base import Array
+from tinycnn.nn.model import Model
+from tinycnn.studies.verdict import Session
+
+
+class Mirrored:
+    """A `Session` that runs another one twice: on the picture, and with left and right exchanged.
+
+    What a temperature and a threshold are applied to is the mean.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    @property
+    def model(self) -> Model:
+        """The model that is run."""
+        return self.session.model
+
+    def predict(self, batch: Array, /) -> Array:
+        """Mean scores (N, classes) of ``batch`` (N, H, W, C) and of ``batch[:, :, ::-1]``."""
+        mirror = np.ascontiguousarray(batch[:, :, ::-1])
+        return (self.session.predict(batch) + self.session.predict(mirror)) / np.float32(2)
