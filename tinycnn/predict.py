@@ -20,6 +20,7 @@ from tinycnn.progress import Progress
 from tinycnn.studies.finder import Folder, find_folders, find_studies
 from tinycnn.studies.names import counted, printable
 from tinycnn.studies.reports import Report, Source, Tally, TextReport
+from tinycnn.studies.result import StudyResult
 from tinycnn.studies.verdict import Session, judge
 
 KEPT_IN_MEMORY = 1 << 20  # of a JSON document that waits for its end; the rest goes to disk
@@ -40,13 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _predict(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     folders = _at_least_one_study(options.study)
-    session = tinycnn.load(options.weights, backend=options.backend, threads=options.threads)
-    decision = decision_of(session.model, options)
-    model, version = session.model, tinycnn.__version__
-    source = Source(
-        model, session.model_hash, str(session.path), session.backend, version, options.flip
-    )
-    judged = _mirrored(session) if options.flip else session
+    sources, judge_one = _judges(options)
+    source = replace(sources[0], others=tuple(sources[1:]))
     tally = Tally()
     with _output(options) as stream, _progress(options) as progress:
         report = _report(options)(stream, source)
@@ -56,7 +52,7 @@ def _predict(argv: Sequence[str]) -> int:
                 if not folder.is_study:
                     tally.add_stray(folder)
                     continue
-                result = judge(folder, judged, decision)
+                result = judge_one(folder)
                 progress.clear()
                 report.study(result)
                 tally.add(result)
@@ -71,7 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.Parser("predict", "Judge one study, or every study in a folder.", EPILOG)
     parser.add_argument("study", metavar="STUDY_DIR", help="a study, or a folder with many")
     parser.add_argument(
-        "--weights", default=weights.DEFAULT, metavar="NAME|PATH", help="model; default %(default)s"
+        "--weights",
+        action="append",
+        metavar="NAME|PATH",
+        help=f"model; default {weights.DEFAULT}; several: their mean, and how they differ",
     )
     parser.add_argument("--rule", choices=("mean", "any", "max"), help="default: the model's")
     parser.add_argument(
@@ -87,10 +86,31 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _mirrored(session: Session) -> Session:
-    from tinycnn.studies.mirrored import Mirrored
+def _judges(
+    options: argparse.Namespace,
+) -> tuple[list[Source], Callable[[Folder], StudyResult]]:
+    """Load what the options name: the models, and what judges a folder with all of them."""
+    loaded = [
+        tinycnn.load(name, backend=options.backend, threads=options.threads)
+        for name in options.weights or [weights.DEFAULT]
+    ]
+    version = tinycnn.__version__
+    sources = [
+        Source(s.model, s.model_hash, str(s.path), s.backend, version, options.flip) for s in loaded
+    ]
+    sessions: Sequence[Session] = loaded
+    if options.flip:
+        from tinycnn.studies.mirrored import Mirrored
 
-    return Mirrored(session)
+        sessions = [Mirrored(session) for session in loaded]
+    if len(loaded) == 1:
+        decision = decision_of(loaded[0].model, options)
+        return sources, partial(judge, session=sessions[0], decision=decision)
+    from tinycnn.studies.ensemble import common_decision, judge_together
+
+    models = [session.model for session in loaded]
+    decision = common_decision(models, options.rule, options.threshold)
+    return sources, partial(judge_together, sessions=sessions, decision=decision)
 
 
 def threshold(text: str) -> float:

@@ -11,9 +11,8 @@ from typing import IO, Any
 from tinycnn.nn.model import Figures
 from tinycnn.studies.finder import Entry
 from tinycnn.studies.names import printable
-from tinycnn.studies.reports import Source, Tally, top
+from tinycnn.studies.reports import Source, Tally, disagreement, top
 from tinycnn.studies.result import Row, StudyResult
-from tinycnn.studies.worth import cautions
 
 SCHEMA = "tinycnn.predict/1"
 MOST_SCORES = 20  # best labels of a view that are written
@@ -102,30 +101,36 @@ class CsvReport:
 
 
 def _header(source: Source) -> dict[str, Any]:
+    several = {"models": [_model(one) for one in (source, *source.others)]}
+    return {
+        "schema": SCHEMA,
+        "tinycnn": source.version,
+        "model": _model(source),
+        **(several if source.others else {}),
+        "backend": source.backend,
+        "flip": source.flip,
+        "cautions": list(source.cautions),
+    }
+
+
+def _model(source: Source) -> dict[str, Any]:
     model = source.model
     provenance = model.provenance
     positive, calibration = model.decision.positive, model.decision.calibration
     return {
-        "schema": SCHEMA,
-        "tinycnn": source.version,
-        "model": {
-            "name": model.name,
-            "file": text(source.model_path),
-            "sha256": source.model_hash,
-            "input_shape": list(model.input_shape),
-            "preprocessing": asdict(model.preprocessing),
-            "labels": list(model.labels),
-            "positive": positive,
-            "calibration": None if calibration is None else asdict(calibration),
-            "demonstration": provenance.demonstration,
-            "trained_on": provenance.trained_on,
-            "evaluated_on": provenance.evaluated_on,
-            "source": provenance.source,
-            "licence": provenance.licence,
-        },
-        "backend": source.backend,
-        "flip": source.flip,
-        "cautions": list(cautions(model)),
+        "name": model.name,
+        "file": text(source.model_path),
+        "sha256": source.model_hash,
+        "input_shape": list(model.input_shape),
+        "preprocessing": asdict(model.preprocessing),
+        "labels": list(model.labels),
+        "positive": positive,
+        "calibration": None if calibration is None else asdict(calibration),
+        "demonstration": provenance.demonstration,
+        "trained_on": provenance.trained_on,
+        "evaluated_on": provenance.evaluated_on,
+        "source": provenance.source,
+        "licence": provenance.licence,
     }
 
 
@@ -140,10 +145,11 @@ def _study(result: StudyResult) -> dict[str, Any]:
         "verdict": result.verdict,
         "positive": result.positive,
         "probability": result.probability,
+        **_members(result.members),
         "rule": result.decision.rule,
         "threshold": result.decision.threshold,
         "threshold_of": result.threshold_of,
-        "temperature": result.decision.temperature,
+        "temperature": None if result.members else result.decision.temperature,
         "calibration": result.calibration or None,
         "worth": {
             "measured_on": result.worth.measured_on,
@@ -163,9 +169,19 @@ def _file(row: Row, result: StudyResult) -> dict[str, Any]:
         "status": row.status,
         "reason": row.reason or None,
         "probability": row.probability,
+        **_members(row.members),
         "scores": [{"label": label, "score": score} for label, score in best],
         "notes": list(row.notes),
     }
+
+
+def _members(members: tuple[float, ...]) -> dict[str, Any]:
+    """What several models say, each for itself; nothing where there is one."""
+    if not members:
+        return {}
+    names = ("minimum", "maximum", "standard_deviation")
+    apart = dict(zip(names, disagreement(members), strict=True))
+    return {"members": list(members), "disagreement": apart}
 
 
 def _figures(figures: Figures) -> dict[str, Any]:
@@ -191,9 +207,8 @@ def _csv_row(row: Row, result: StudyResult) -> Iterable[object]:
     decision = result.decision
     yield from ("", "") if decision.positive is None else (decision.rule, decision.threshold)
     yield "; ".join(row.notes)
-    yield from (
-        ("", "") if decision.positive is None else (decision.temperature, result.threshold_of)
-    )
+    one = decision.positive is not None and not result.members  # several have several temperatures
+    yield from (decision.temperature if one else "", result.threshold_of)
 
 
 def cell(value: object) -> object:

@@ -28,6 +28,17 @@ class Source:
     backend: str
     version: str
     flip: bool = False
+    others: tuple[Source, ...] = ()  # further models, where the probabilities are means
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Every model that has a part in the results."""
+        return (self.model, *(other.model for other in self.others))
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Sentences that stand beside every verdict."""
+        return cautions(*self.models)
 
 
 @dataclass
@@ -95,11 +106,7 @@ class TextReport:
 
     def begin(self) -> None:
         """Write which model answers."""
-        source = self.source
-        name = printable(source.model.name)
-        flip = "; scores: mean of each view and its mirror image" if source.flip else ""
-        model = f"model {name} (sha256 {source.model_hash[:12]})"
-        self._write(f"{model}, backend {source.backend}{flip}\n")
+        self._write("".join(map(_model, (self.source, *self.source.others))))
 
     def study(self, result: StudyResult) -> None:
         """Write the block of one study, and let it appear."""
@@ -108,8 +115,8 @@ class TextReport:
         lines += [f"  {_view(row, result, width)}" for row in _answered(result)]
         marked = self.several and result.verdict is not None
         self.owed |= marked
-        short = f"  ({mark(self.source.model)})" if marked else ""
-        lines += [f"  => {_verdict(result)}{short}"]
+        short = f"  ({mark(*self.source.models)})" if marked else ""
+        lines += [f"  => {_verdict(result)}{_apart(result.members)}{short}"]
         remarks = [*_remarks(result), *(() if self.several else result.cautions)]
         lines += [line for remark in remarks for line in _wrap(remark)]
         self._write("\n" + "\n".join(lines) + "\n")
@@ -124,12 +131,32 @@ class TextReport:
     def close(self) -> None:
         """Write the cautions that verdicts refer to."""
         if self.owed:
-            lines = [line for caution in cautions(self.source.model) for line in _wrap(caution, "")]
+            lines = [line for caution in self.source.cautions for line in _wrap(caution, "")]
             self._write("\n" + "\n".join(lines) + "\n")
 
     def _write(self, text: str) -> None:
         self.stream.write(text)
         self.stream.flush()
+
+
+def _model(source: Source) -> str:
+    flip = "; scores: mean of each view and its mirror image" if source.flip else ""
+    model = f"model {printable(source.model.name)} (sha256 {source.model_hash[:12]})"
+    return f"{model}, backend {source.backend}{flip}\n"
+
+
+def disagreement(members: tuple[float, ...]) -> tuple[float, float, float]:
+    """Return the least and the largest of several models' probabilities, and their deviation."""
+    mean = sum(members) / len(members)
+    variance = sum((value - mean) ** 2 for value in members) / len(members)
+    return min(members), max(members), variance**0.5
+
+
+def _apart(members: tuple[float, ...]) -> str:
+    if not members:
+        return ""
+    low, high, deviation = disagreement(members)
+    return f"  [{len(members)} models: {low:.3f} to {high:.3f}, deviation {deviation:.3f}]"
 
 
 def _title(result: StudyResult) -> str:
@@ -154,7 +181,7 @@ def _view(row: Row, result: StudyResult, width: int) -> str:
         return f"{name}  REFUSED: {row.reason}"
     if row.probability is not None:
         label = printable(result.labels[result.decision.positive or 0])
-        text = f"p({label}) {row.probability:.3f}"
+        text = f"p({label}) {row.probability:.3f}{_apart(row.members)}"
     else:
         text = ", ".join(
             f"{printable(label)} {score:.3f}" for label, score in top(row, result.labels, TOP)

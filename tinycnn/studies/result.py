@@ -15,6 +15,7 @@ class Row:
 
     ``probability`` is the score of the label that is looked for, at the temperature of the
     decision; None if there is no such label. Scores are as the network gave them.
+    ``members``: the probabilities of several models, of which it is the mean.
     """
 
     file: str
@@ -23,6 +24,7 @@ class Row:
     scores: tuple[float, ...] = ()
     probability: float | None = None
     notes: tuple[str, ...] = ()
+    members: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class StudyResult:
     verdict. ``body_part``, ``patient``, ``study`` and ``label`` are what MURA names tell.
     ``decision`` has the threshold that was used: that of ``threshold_of`` (a body part, or "all"),
     None if it is no calibrated one. ``calibration`` says so in words, "" if there is none.
+    ``members``: what each of several models alone would have for ``probability``.
     """
 
     path: str
@@ -80,6 +83,7 @@ class StudyResult:
     seconds: Seconds
     threshold_of: str | None = None
     calibration: str = ""
+    members: tuple[float, ...] = ()
 
     @property
     def judged(self) -> tuple[Row, ...]:

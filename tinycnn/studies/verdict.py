@@ -100,7 +100,7 @@ def judge(folder: Folder, session: Session, decision: Decision | None = None) ->
     elif scores:
         values = [row.probability for row in rows if row.probability is not None]
         positive, probability = decide(values, decision)
-        verdict = labels[decision.positive or 0] if positive else _opposite(labels, decision)
+        verdict = labels[decision.positive or 0] if positive else opposite(labels, decision)
     return StudyResult(
         path=folder.path,
         body_part=part,
@@ -210,6 +210,7 @@ def score_view(row: Row, output: Array, model: Model, decision: Decision) -> Row
     return Row(row.file, "judged", "", tuple(values), probability, row.notes)
 
 
-def _opposite(labels: tuple[str, ...], decision: Decision) -> str:
+def opposite(labels: tuple[str, ...], decision: Decision) -> str:
+    """Return the label of a study that is not positive."""
     positive = decision.positive or 0
     return labels[1 - positive] if len(labels) == 2 else f"not {labels[positive]}"

@@ -39,21 +39,21 @@ def worth(model: Model, body_part: str | None, decision: Decision) -> Worth:
     return Worth(measured_on, figures, statement)
 
 
-def cautions(model: Model) -> tuple[str, ...]:
-    """Sentences that stand beside every verdict of this model."""
-    if not model.provenance.demonstration:
-        return (NO_DIAGNOSIS,)
-    trained_on = model.provenance.trained_on
-    return (
+def cautions(*models: Model) -> tuple[str, ...]:
+    """Sentences that stand beside every verdict of these models."""
+    demonstrations = [m.provenance.trained_on for m in models if m.provenance.demonstration]
+    texts = [
         f"DEMONSTRATION ONLY: these weights were trained on {trained_on}. They know nothing of "
-        "patients; what they say about a real radiograph means nothing.",
-        NO_DIAGNOSIS,
-    )
+        "patients; what they say about a real radiograph means nothing."
+        for trained_on in dict.fromkeys(demonstrations)
+    ]
+    return (*texts, NO_DIAGNOSIS)
 
 
-def mark(model: Model) -> str:
+def mark(*models: Model) -> str:
     """`cautions` in a few words, for a verdict's own line where they stand further below."""
-    return f"demonstration weights; {SHORT}" if model.provenance.demonstration else SHORT
+    demonstration = any(model.provenance.demonstration for model in models)
+    return f"demonstration weights; {SHORT}" if demonstration else SHORT
 
 
 def _in_words(figures: Figures) -> str:
