@@ -17,10 +17,12 @@ from tests.convert.keras_files import (
     write_h5,
     write_keras,
 )
+from tests.nn.models import every_layer
 from tinycnn import cli
 from tinycnn.inspecting import SCHEMA, inspect
 from tinycnn.nn import modelfile
 from tinycnn.nn.architectures import build
+from tinycnn.nn.modelfile import save
 
 KEYS = {
     *("schema", "file", "bytes", "sha256", "format", "origin", "name", "input_shape"),
@@ -212,3 +214,18 @@ def test_it_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_calibrated_model(tmp_path, capsys):
+    save(every_layer(), tmp_path / "m.safetensors")
+    status, out, _ = run(capsys, tmp_path / "m.safetensors")
+    assert status == 0
+    lines = out.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("Calibrated: "))
+    assert lines[first].endswith(
+        "on drawings for sensitivity 0.95, rule any, by tinycnn 0.1.0; temperature 1.5"
+    )
+    assert lines[first + 1 : first + 3] == [
+        "Threshold for XR_HAND: none of its own; 3 positive and 90 negative studies of 80 patients",
+        "Threshold for XR_WRIST: 0.3; 40 positive and 60 negative studies of 90 patients",
+    ]

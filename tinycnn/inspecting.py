@@ -233,6 +233,8 @@ def _said(report: dict[str, Any]) -> Iterator[str]:
     positive = decision["positive"]
     looked_for = f", looks for {labels[positive]!r}" if labels and positive is not None else ""
     yield f"Decision: {decision['rule']}, threshold {decision['threshold']}{looked_for}"
+    if "calibration" in decision:
+        yield from _calibrated(decision)
     told = dict(report["provenance"])
     for part, figures in told.pop("accuracy").items():
         found, missed = figures["true_positive"], figures["false_negative"]
@@ -250,6 +252,18 @@ def _said(report: dict[str, Any]) -> Iterator[str]:
     else:
         scores, layers = len(test["expected"]), len(test["probes"])
         yield f"Self-test: seed {test['seed']}, {scores} scores, {layers} layers on the way"
+
+
+def _calibrated(decision: dict[str, Any]) -> Iterator[str]:
+    record = decision["calibration"]
+    yield (
+        f"Calibrated: on {record['dataset']} for {record['target']}, rule {record['rule']}, by "
+        f"tinycnn {record['tinycnn']}; temperature {decision['temperature']:g}"
+    )
+    for part, sample in record["parts"].items():
+        threshold = decision["thresholds"].get(part, "none of its own")
+        counts = f"{sample['positive']} positive and {sample['negative']} negative studies"
+        yield f"Threshold for {part}: {threshold}; {counts} of {sample['patients']} patients"
 
 
 def _verdict(report: dict[str, Any]) -> Iterator[str]:
