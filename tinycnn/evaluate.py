@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="one JSON document with everything")
     form.add_argument("--csv", action="store_true", help="a row per view")
     parser.add_argument("--output", metavar="FILE", help="write there, whole or not at all")
+    parser.add_argument("--html", metavar="FILE", help="a page with curves and pictures, as well")
     parser.add_argument(
         "--resume", metavar="FILE", help="journal: go on where a run was broken off"
     )
@@ -170,6 +171,11 @@ def _source(session: Session) -> Source:
 
 
 def _write(found: dict[str, Any], options: argparse.Namespace) -> None:
+    if options.html:
+        from tinycnn.evaluation.page import page
+
+        with atomic_write(options.html) as stream:
+            stream.write(page(found))
     with _output(options.output) as stream:
         if options.json:
             stream.write(json.dumps(found, allow_nan=False) + "\n")  # `dump` takes 3 times longer

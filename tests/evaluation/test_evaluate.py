@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import pytest
 
 import tinycnn
 from tests.studies.conftest import FakeSession, brightness_model, save_gray
+from tests.studies.test_calibrated import CALIBRATED
 from tinycnn import cli, evaluate
-from tinycnn.evaluation import document, journal, records, run
+from tinycnn.evaluation import document, journal, levels, records, run
 from tinycnn.nn.model import Decision
 from tinycnn.nn.modelfile import save
 from tinycnn.studies.finder import Folder, find_studies
@@ -39,8 +41,8 @@ STUDIES = {
 @pytest.fixture
 def dataset(tmp_path):
     root = tmp_path / "data"
-    for name, levels in STUDIES.items():
-        for i, level in enumerate(levels, 1):
+    for name, views in STUDIES.items():
+        for i, level in enumerate(views, 1):
             save_gray(root / name / f"image{i}.png", level)
     (root / "XR_HAND/patient00002/study1_negative/image9.png").write_bytes(b"no image")
     return root
@@ -372,3 +374,15 @@ def test_the_journal_knows_a_study_below_its_root(dataset, tmp_path):
     folder = next(find_studies(dataset))
     with journal.Journal(str(tmp_path / "new"), str(dataset), "0", Decision(positive=1)) as kept:
         assert kept.recall(folder) is None
+
+
+def test_thresholds_by_body_part_count_as_in_predict():
+    name = parse_mura("XR_HAND/patient00001/study1_positive")
+    record = records.Record("a", "a", name, (("v", 0.35),), ())
+    assert levels.verdict(record, CALIBRATED) == (True, 0.35)  # its own is 0.3
+    assert levels.view_verdicts(record, CALIBRATED) == [(True, 0.35)]
+    wrist = replace(record, name=replace(name, body_part="XR_WRIST"))
+    assert levels.verdict(wrist, CALIBRATED) == (False, 0.35)  # that of all is 0.4
+    found = levels.all_cases([record], CALIBRATED)
+    said = [bool(found[rule, "all"].said[0]) for rule in ("mean", "any")]
+    assert said == [True, False]  # calibrated with the mean: any has the plain threshold

@@ -55,6 +55,8 @@ def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, A
         "recalled": run.recalled,
         "rule": run.decision.rule,
         "threshold": run.decision.threshold,
+        "thresholds": dict(run.decision.thresholds),
+        "temperature": run.decision.temperature,
         "bootstrap": {
             "seed": run.seed,
             "resamples": run.resamples,

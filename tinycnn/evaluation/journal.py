@@ -36,6 +36,7 @@ class Journal:
             "model": model_hash,
             "rule": decision.rule,
             "threshold": decision.threshold,
+            "thresholds": dict(decision.thresholds),
             "positive": decision.positive,
             "dataset": printable(os.path.realpath(root)),
         }

@@ -35,13 +35,15 @@ def counted_records(records: Iterable[Record]) -> list[Record]:
 
 
 def verdict(record: Record, decision: Decision) -> tuple[bool, float]:
-    """Whether ``record``, which has views, is positive, and its probability."""
-    return decide([probability for _, probability in record.views], decision)
+    """Whether ``record``, which has views, is positive, and its probability; as `judge` does."""
+    mine = decision.on(record.name.body_part)
+    return decide([probability for _, probability in record.views], mine)
 
 
 def view_verdicts(record: Record, decision: Decision) -> list[tuple[bool, float]]:
     """Whether each view is positive on its own, and its probability."""
-    return [(p >= decision.threshold, p) for _, p in record.views]
+    threshold = decision.on(record.name.body_part).threshold
+    return [(p >= threshold, p) for _, p in record.views]
 
 
 def patients_of(records: Iterable[Record]) -> dict[str, int]:
@@ -113,6 +115,8 @@ def all_cases(records: Sequence[Record], decision: Decision) -> dict[tuple[str, 
         found["study", part] = cases(answers)
         found["patient", part] = cases(patients(answers))
     for rule in RULES:
-        for part, answers in by_part(studies(records, replace(decision, rule=rule))).items():
+        # Calibrated thresholds are for the rule that they were chosen with.
+        own = decision if rule == decision.rule else replace(decision, rule=rule, thresholds={})
+        for part, answers in by_part(studies(records, own)).items():
             found[rule, part] = cases(answers)
     return found

@@ -131,6 +131,12 @@ def _intervals(document: Document) -> str:
     )
 
 
+def _threshold(document: Document) -> str:
+    """The threshold, or those of a calibration by body part."""
+    own = [f"{part} {plain(value)}" for part, value in below(document, "thresholds").items()]
+    return ", ".join(own) or plain(document.get("threshold"))
+
+
 def _facts(document: Document) -> str:
     model, data = below(document, "model"), below(document, "dataset")
     labels = ", ".join(str(label) for label in rows(model.get("labels")))
@@ -138,7 +144,7 @@ def _facts(document: Document) -> str:
         ("Name", model.get("name")), ("SHA-256", model.get("sha256")), ("File", model.get("path")),
         ("Trained on", model.get("trained_on")), ("Labels", labels),
         ("Looks for", model.get("positive")), ("Rule", document.get("rule")),
-        ("Threshold", plain(document.get("threshold"))),
+        ("Threshold", _threshold(document)),
     ])  # fmt: skip
     counted = [
         (title, count(data.get(key)))
@@ -222,7 +228,7 @@ def _rocs(document: Document) -> str:
     ]
     if not figures:
         return ""
-    threshold = plain(document.get("threshold"))
+    threshold = text(_threshold(document))
     return (
         f"<p>By study, over every threshold. The diamond is the threshold in use, {threshold}; the "
         f'dashed line is chance.</p><div class="grid">{"".join(figures)}</div>'

@@ -26,6 +26,16 @@ def write_text(stream: IO[str], document: Mapping[str, Any]) -> None:
         stream.write(line.rstrip() + "\n")
 
 
+def threshold_words(document: Mapping[str, Any]) -> str:
+    """The threshold, or those of a calibration and for which body parts."""
+    known = {part: f"{printable(part)} {value:g}" for part, value in document["thresholds"].items()}
+    plain = f"threshold {document['threshold']:g}"
+    if not known:
+        return plain
+    rest = "" if "all" in known else f", else {document['threshold']:g}"
+    return f"thresholds {', '.join(known.values())}{rest}"
+
+
 def write_csv(stream: IO[str], document: Mapping[str, Any]) -> None:
     """A row for each view, judged or refused; metrics are left to text and JSON."""
     writer = csv.writer(stream, lineterminator="\n")
@@ -76,7 +86,7 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
         text += f"; {data['unlabelled']} studies without a label, left out"
     yield from _wrap(text)
     yield from _wrap(
-        f"rule {document['rule']}, threshold {document['threshold']:g}; positive is "
+        f"rule {document['rule']}, {threshold_words(document)}; positive is "
         f"{printable(model['positive'])!r}; in brackets {draws['level']:.0%} intervals of "
         f"{draws['resamples']} resamples of patients (seed {draws['seed']})"
     )
