@@ -1,0 +1,174 @@
+"""Which studies there are, and who is held out: folders and CSVs of MURA, and MedMNIST's .npz."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinycnn.errors import StudyError
+from tinycnn.studies.finder import find_studies as folders_below
+from tinycnn.studies.names import parse_mura
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study: its images carry its label, 1 for positive."""
+
+    body_part: str
+    patient: str
+    label: int
+    images: tuple[str, ...]
+
+
+Split = tuple[list[Study], list[Study]]
+
+
+def find_studies(path: Path, body_parts: Sequence[str] = ()) -> list[Study]:
+    """Studies in a folder in the MURA layout, or in one of MURA's two CSVs; sorted by path.
+
+    Of `body_parts` only, if any are given. StudyError if there is none.
+    """
+    found = _of_csv(path) if path.suffix == ".csv" else _of_folder(path)
+    studies = [study for study in found if not body_parts or study.body_part in body_parts]
+    if not studies:
+        wanted = f" of {', '.join(body_parts)}" if body_parts else ""
+        raise StudyError(f"{path}: no XR_PART/patientN/studyN_label{wanted} with images in it")
+    return studies
+
+
+def _of_folder(root: Path) -> Iterator[Study]:
+    for folder in folders_below(root):
+        name = folder.name
+        images = tuple(entry.path for entry in folder.entries if entry.status == "view")
+        if name.body_part and name.patient and name.label and images:
+            yield Study(name.body_part, name.patient, int(name.label == "positive"), images)
+
+
+def _of_csv(path: Path) -> Iterator[Study]:
+    """Rows "MURA-v1.1/train/.../study1_positive/,1" or "MURA-v1.1/.../image1.png"."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.reader(file) if row]
+    images: dict[Path, list[str]] = {}
+    labels: dict[Path, int] = {}
+    for number, row in enumerate(rows, start=1):
+        target = _below(path, row[0], number)
+        if len(row) == 1:
+            images.setdefault(target.parent, []).append(str(target))
+        else:
+            labels[target] = _label(path, row[1], number)
+    for folder, found in images.items():
+        label = parse_mura(str(folder)).label
+        if label is None:
+            raise StudyError(f"{path}: {folder.name}: expected studyN_positive or studyN_negative")
+        yield _study(folder, int(label == "positive"), found)
+    for folder, value in labels.items():
+        entries = (entry for found in folders_below(folder) for entry in found.entries)
+        yield _study(folder, value, [entry.path for entry in entries if entry.status == "view"])
+
+
+def _study(folder: Path, label: int, images: Sequence[str]) -> Study:
+    name = parse_mura(str(folder))
+    if not (name.body_part and name.patient and images):
+        raise StudyError(f"{folder}: expected XR_PART/patientN/studyN_label with images in it")
+    return Study(name.body_part, name.patient, label, tuple(images))
+
+
+def _below(path: Path, text: str, number: int) -> Path:
+    """What a row names; paths begin with the folder that the CSV lies in, or below it."""
+    parts = PurePosixPath(text.strip()).parts
+    if not parts or ".." in parts or PurePosixPath(text).is_absolute():
+        raise StudyError(f"{path}, row {number}: {text!r} is no path below the file's folder")
+    folder = path.resolve().parent
+    return folder.joinpath(*(parts[1:] if parts[0] == folder.name else parts))
+
+
+def _label(path: Path, text: str, number: int) -> int:
+    if text.strip() not in ("0", "1"):
+        raise StudyError(f"{path}, row {number}: label {text!r}: expected 0 or 1")
+    return int(text)
+
+
+def split_by_patient(studies: Sequence[Study], share: float, seed: int) -> Split:
+    """Training and validation studies; no patient is in both."""
+    patients = _shuffled(studies, seed)
+    return _held_out(studies, set(patients[: max(1, round(share * len(patients)))]))
+
+
+def folds_by_patient(studies: Sequence[Study], folds: int, seed: int) -> list[Split]:
+    """`folds` splits; every patient is held out in exactly one of them."""
+    patients = _shuffled(studies, seed)
+    if len(patients) < folds:
+        raise StudyError(f"{len(patients)} patients cannot make {folds} folds; take fewer")
+    return [_held_out(studies, set(patients[first::folds])) for first in range(folds)]
+
+
+def _shuffled(studies: Sequence[Study], seed: int) -> list[str]:
+    patients = sorted({study.patient for study in studies})
+    if len(patients) < 2:
+        raise StudyError("one patient cannot be split into training and validation; add studies")
+    np.random.default_rng(seed).shuffle(patients)
+    return patients
+
+
+def _held_out(studies: Sequence[Study], held: set[str]) -> Split:
+    training = [study for study in studies if study.patient not in held]
+    return training, [study for study in studies if study.patient in held]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images as the network will see them, before scaling: `pixels` (N, H, W, C) uint8.
+
+    `labels` (N,) float32; `studies`: (body part, first row, one past the last row) of each.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.float32]
+    studies: tuple[tuple[str, int, int], ...]
+
+
+def read_medmnist(path: Path, part: str) -> Examples:
+    """The "train", "val" or "test" images of a two-class MedMNIST file; each is a study."""
+    try:
+        # NumPy leaves a file open that it was given by name, if it is no archive.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            pixels, labels = file[f"{part}_images"], file[f"{part}_labels"]
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise StudyError(f"{path}: no MedMNIST file with {part}_images: {error}") from error
+    labels = labels.reshape(-1)
+    if pixels.ndim not in (3, 4) or pixels.dtype != np.uint8 or len(labels) != len(pixels):
+        raise StudyError(f"{path}: {part}_images: expected (N, H, W[, 3]) uint8 and N labels")
+    if not np.isin(labels, (0, 1)).all() or not len(labels):
+        raise StudyError(f"{path}: {part}_labels: expected 0 and 1")
+    studies = tuple(("", row, row + 1) for row in range(len(labels)))
+    pixels = pixels[..., None] if pixels.ndim == 3 else pixels
+    return Examples(pixels, labels.astype(np.float32), studies)
+
+
+def decode(
+    studies: Sequence[Study],
+    read: Callable[[str], NDArray[np.uint8]],
+    shape: tuple[int, int, int],
+    cache: Path,
+    advance: Callable[[], None] = lambda: None,
+) -> Examples:
+    """Decode every image once, into the file `cache`, which is mapped: memory stays constant."""
+    count = sum(len(study.images) for study in studies)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.lib.format.open_memmap(cache, "w+", np.uint8, (count, *shape))
+    labels, rows = np.empty(count, np.float32), []
+    row = 0
+    for study in studies:
+        rows.append((study.body_part, row, row + len(study.images)))
+        for path in study.images:
+            pixels[row], labels[row] = read(path), study.label
+            row += 1
+            advance()
+    pixels.flush()
+    return Examples(pixels, labels, tuple(rows))

@@ -1,0 +1,96 @@
+"""The networks that can be trained, in Keras, each with one sigmoid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinycnn.errors import ConversionError
+from training.config import Network
+
+Shape = tuple[int, int, int]
+
+
+def build(network: Network, shape: Shape) -> Any:
+    """The model that the config names, for images (H, W, C); it begins with `network.weights`."""
+    model = {"cnn5": cnn5, "conv4": conv4}.get(network.name, application)(network, shape)
+    if network.weights:
+        _begin_with(model, network.weights)
+    return model
+
+
+def _begin_with(model: Any, path: str) -> None:
+    """Take the weights that fit; ConversionError if none does, rather than train from nothing."""
+    if not Path(path).is_file():
+        raise ConversionError(f"network.weights: {path}: no such file; give a Keras .h5 or .keras")
+    before = [array.copy() for array in model.get_weights()]
+    model.load_weights(path, **_how(path))
+    pairs = zip(before, model.get_weights(), strict=True)
+    taken = sum(not np.array_equal(old, new) for old, new in pairs)
+    if not taken:
+        raise ConversionError(f"network.weights: {path}: no layer of it fits this {model.name}")
+    print(f"{path}: {taken} of {len(before)} arrays taken")
+
+
+def _how(path: str) -> dict[str, bool]:
+    """Old HDF5 files are matched by the layers' names."""
+    old = path.endswith(".h5") and not path.endswith(".weights.h5")
+    return {"skip_mismatch": True, **({"by_name": True} if old else {})}
+
+
+def application(network: Network, shape: Shape) -> Any:
+    """One of Keras's own networks, global average pooling, dropout, one sigmoid."""
+    import keras
+
+    names = {"mobilenet_v2": "MobileNetV2", "densenet169": "DenseNet169", "resnet50": "ResNet50"}
+    options = {"alpha": network.alpha} if network.name == "mobilenet_v2" else {}
+    backbone = getattr(keras.applications, names[network.name])(
+        input_shape=shape, weights=None, include_top=False, pooling="avg", **options
+    )
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # 0.999, the published momentum, needs more steps than a short training has.
+            layer.momentum = min(layer.momentum, 0.9)
+    features = keras.layers.Dropout(network.dropout)(backbone.output)
+    score = keras.layers.Dense(1, activation="sigmoid", name="positive")(features)
+    return keras.Model(backbone.input, score, name=network.name)
+
+
+def cnn5(network: Network, shape: Shape) -> Any:
+    """The five-layer CNN of the shoulder report: 3x3 'valid' convolutions, 2x2 pools."""
+    from keras import Input, Sequential, layers
+
+    def block(filters: int) -> list[Any]:
+        return [layers.Conv2D(filters, 3), layers.BatchNormalization(), layers.ReLU()]
+
+    return Sequential(
+        [
+            Input(shape),
+            *block(32), *block(32), layers.MaxPooling2D(2),
+            *block(64), *block(64), layers.MaxPooling2D(2),
+            layers.Conv2D(32, 3, activation="relu"), layers.BatchNormalization(),
+            layers.MaxPooling2D(2, strides=2),
+            layers.Flatten(),
+            layers.Dense(128, activation="relu"), layers.BatchNormalization(),
+            layers.Dropout(network.dropout),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(1, activation="sigmoid", name="positive"),
+        ],
+        name="cnn5",
+    )  # fmt: skip
+
+
+def conv4(network: Network, shape: Shape) -> Any:
+    """Conv4 of the reports: five 3x3 convolutions with batch-norm and pooling, Dense 64."""
+    from keras import Input, Sequential, layers
+
+    stack: list[Any] = [Input(shape)]
+    for filters in (2, 4, 8, 16, 32):
+        stack += [layers.Conv2D(filters, 3, padding="same"), layers.BatchNormalization()]
+        stack += [layers.ReLU(), layers.MaxPooling2D(2)]
+    stack += [layers.Flatten(), layers.Dense(64, activation="relu")]
+    stack += [layers.Dropout(network.dropout)]
+    stack += [layers.Dense(1, activation="sigmoid", name="positive")]
+    return Sequential(stack, name="conv4")

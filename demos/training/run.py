@@ -1,0 +1,163 @@
+"""A run from data to model file: one split, or one after the other all folds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinycnn.errors import UsageError
+from tinycnn.nn.model import Figures
+from tinycnn.nn.preprocessing import Preprocessing
+from tinycnn.progress import Progress
+from tinycnn.studies.images import read_picture
+from training import curves, export, fitting, networks, pipeline
+from training.config import Config, Image, to_toml
+from training.dataset import (
+    Examples,
+    Split,
+    Study,
+    decode,
+    find_studies,
+    folds_by_patient,
+    read_medmnist,
+    split_by_patient,
+)
+
+CONFIG, REPORT, CACHE = "config.toml", "report.json", "cache"
+
+
+def run(config: Config, data: Path, output: Path) -> dict[str, Any]:
+    """Train on `data` into the folder `output`; the same call again goes on after a kill."""
+    _claim(config, output)
+    _set_up(config)
+    if data.suffix == ".npz":
+        examples = (read_medmnist(data, "train"), read_medmnist(data, "val"))
+        return _train(config, *examples, output)
+    studies = find_studies(data, config.data.body_parts)
+    if not config.data.folds:
+        split = split_by_patient(studies, config.data.validation, config.seed)
+        return _train_split(config, split, output)
+    folds = folds_by_patient(studies, config.data.folds, config.seed)
+    reports = [_fold(config, split, output / f"fold{i}") for i, split in enumerate(folds, start=1)]
+    return _keep(
+        output, {"folds": reports, "validation": across([r["validation"] for r in reports])}
+    )
+
+
+def _claim(config: Config, output: Path) -> None:
+    """Write the config into `output`, or refuse a folder that holds something else."""
+    output.mkdir(parents=True, exist_ok=True)
+    text, path = to_toml(config), output / CONFIG
+    if not path.exists() and any(output.iterdir()):
+        raise UsageError(f"{output} is not empty and holds no run; give an empty folder")
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise UsageError(f"{path} is of another run; take its options, or another folder")
+    if (output / REPORT).exists():
+        raise UsageError(f"{output} holds a finished run; give another folder")
+    path.write_text(text, encoding="utf-8")
+
+
+def _set_up(config: Config) -> None:
+    """Threads and seed; TensorFlow reads the former when it computes for the first time."""
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = str(config.threads)
+    import keras
+
+    keras.utils.set_random_seed(config.seed)
+
+
+def _fold(config: Config, split: Split, folder: Path) -> dict[str, Any]:
+    """One fold; what an earlier call finished is not done again."""
+    if (folder / REPORT).exists():
+        return json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    folder.mkdir(exist_ok=True)
+    return _train_split(config, split, folder)
+
+
+def _train_split(config: Config, split: Split, folder: Path) -> dict[str, Any]:
+    cache = folder / CACHE
+    training, held = (_decoded(config.image, part, cache / f"{name}.npy")
+                      for name, part in zip(("training", "held"), split, strict=True))  # fmt: skip
+    report = _train(config, training, held, folder)
+    shutil.rmtree(cache)
+    return report
+
+
+def _decoded(image: Image, studies: Sequence[Study], cache: Path) -> Examples:
+    """Decode as the engine will, so that the network is trained on what it will see."""
+    how = Preprocessing(
+        color_mode=image.color_mode,  # type: ignore[arg-type]
+        interpolation=image.interpolation,  # type: ignore[arg-type]
+        crop_to_aspect_ratio=image.crop_to_aspect_ratio,
+    )
+
+    def read(path: str) -> NDArray[np.uint8]:
+        return read_picture(path, image.shape[:2], how).pixels
+
+    with Progress(sum(len(study.images) for study in studies), "images") as progress:
+        return decode(studies, read, image.shape, cache, progress.advance)
+
+
+def _train(config: Config, training: Examples, held: Examples, folder: Path) -> dict[str, Any]:
+    if training.pixels.shape[1:] != config.image.shape:
+        found, wanted = training.pixels.shape[1:], config.image.shape
+        raise UsageError(f"images are {found}, the config says {wanted}; change [image]")
+    import keras
+
+    keras.utils.clear_session()  # of the fold before, and its names of layers
+    how = pipeline.preprocessing(config.image, training.pixels)
+    model = networks.build(config.network, config.image.shape)
+    best = fitting.fit(model, config, training, held, how, folder)
+    scores = best.predict(pipeline.plain_batches(held, config, how), verbose=0)
+    measured = export.figures(held, scores[:, 0])
+    evaluated_on = f"{len(held.studies)} held-out studies, from which the best epoch was chosen"
+    name = folder.name if not folder.name.startswith("fold") else config.network.name
+    export.convert(
+        folder / fitting.BEST, folder / f"{name}.safetensors", config, how, measured, evaluated_on
+    )
+    return _keep(folder, _report(folder, training, measured, best.count_params()))
+
+
+def _report(
+    folder: Path, training: Examples, measured: dict[str, Figures], parameters: int
+) -> dict[str, Any]:
+    history = fitting.history(folder)
+    curves.draw(history, folder / "curves.png")
+    return {
+        "parameters": parameters,
+        "training_studies": len(training.studies),
+        "training_images": len(training.labels),
+        "best_epoch": 1 + min(range(len(history)), key=lambda i: history[i]["val_loss"]),
+        "validation": {
+            part: {**dataclasses.asdict(value), "accuracy": round(value.accuracy, 4)}
+            for part, value in measured.items()
+        },
+        "history": history,
+    }
+
+
+def across(folds: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Per body part: the accuracy of each fold that has studies of it, mean and deviation."""
+    parts = dict.fromkeys(part for fold in folds for part in fold)
+    result = {}
+    for part in parts:
+        each = [fold[part]["accuracy"] for fold in folds if part in fold]
+        mean, deviation = round(float(np.mean(each)), 4), round(float(np.std(each)), 4)
+        result[part] = {"accuracy": mean, "deviation": deviation, "folds": each}
+    return result
+
+
+def _keep(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
+    """Write the report; from now on the run counts as finished."""
+    draft = folder / f".{REPORT}"
+    draft.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    os.replace(draft, folder / REPORT)
+    return report

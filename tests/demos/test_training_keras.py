@@ -1,0 +1,207 @@
+"""Training in real Keras: inputs as the engine's, augmentation, a whole run, resume, folds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import phantoms
+import pytest
+import train
+from training import config, fitting, networks, pipeline
+from training import run as running
+from training.config import Augmentation, Config, Network
+from training.dataset import Examples
+
+import tinycnn
+from tinycnn.engine.session import Session
+from tinycnn.nn import modelfile
+
+pytestmark = [pytest.mark.keras, pytest.mark.filterwarnings("ignore")]
+pytest.importorskip("keras")
+
+SMALL = (
+    *("training.epochs=2", "training.batch=8", "training.early_stopping=0"),
+    *("image.height=32", "image.width=32", "provenance.trained_on=phantoms"),
+)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("films")
+    phantoms.write_dataset(root, studies=30, seed=6)
+    return root
+
+
+def some_examples(shape: tuple[int, int, int], count: int = 20) -> Examples:
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(0, 256, (count, *shape), np.uint8)
+    labels = (np.arange(count) % 3 == 0).astype(np.float32)
+    return Examples(pixels, labels, tuple(("XR_HAND", i, i + 1) for i in range(count)))
+
+
+@pytest.mark.parametrize("standardization", ["none", "samplewise", "featurewise"])
+@pytest.mark.parametrize("color_mode", ["grayscale", "rgb"])
+def test_batches_are_what_the_engine_will_see(standardization: str, color_mode: str) -> None:
+    image = config.Image(
+        12, 10, color_mode, scale=1 / 127.5, offset=-1.0, standardization=standardization
+    )
+    examples = some_examples(image.shape)
+    how = pipeline.preprocessing(image, examples.pixels)
+    batches = list(pipeline.plain_batches(examples, Config(image=image), how))
+    x = np.concatenate([x.numpy() for x, _ in batches])
+    np.testing.assert_allclose(x, how.normalise(examples.pixels), atol=2e-6)
+    assert np.concatenate([y.numpy() for _, y in batches])[:, 0].tolist() == list(examples.labels)
+
+
+ONE_BY_ONE = [
+    {"flip": "horizontal"}, {"crop": 0.2}, {"rotation": 30.0}, {"translation": 0.1}, {"zoom": 0.2},
+    {"shear": 0.2}, {"blur": 1.5}, {"contrast": 0.4}, {"brightness": 0.3}, {"noise": 10.0},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", ONE_BY_ONE, ids=lambda options: next(iter(options)))
+def test_every_change_changes_images_and_keeps_them_images(options: dict[str, object]) -> None:
+    chosen = Config(
+        image=config.Image(24, 24), augmentation=Augmentation(**options),  # type: ignore[arg-type]
+        training=config.Training(batch=20),
+    )  # fmt: skip
+    examples = some_examples((24, 24, 1))
+    how = pipeline.preprocessing(chosen.image, examples.pixels)
+    batches = pipeline.training_batches(examples, chosen, how)
+    ((x, y),) = list(batches)
+    ((again, _),) = list(batches)
+    assert not {i.tobytes() for i in x.numpy()} >= {i.tobytes() for i in again.numpy()}
+    assert x.shape == (20, 24, 24, 1)
+    assert 0.0 <= x.numpy().min() <= x.numpy().max() <= 255.0
+    assert sorted(y.numpy()[:, 0]) == sorted(examples.labels)
+    originals = examples.pixels.astype(np.float32)
+    assert any(not (originals == image).all(axis=(1, 2, 3)).any() for image in x.numpy())
+
+
+@pytest.mark.parametrize("name", config.NETWORKS)
+def test_every_network_ends_in_one_score(name: str) -> None:
+    model = networks.build(Network(name), (64, 64, 1))
+    assert model.output_shape == (None, 1)
+
+
+def test_network_begins_with_given_weights(tmp_path: Path) -> None:
+    """What fits is taken; a first layer for other channels begins untrained."""
+    import keras
+
+    keras.utils.clear_session()
+    source = networks.build(Network("conv4"), (64, 64, 1))
+    source.save(tmp_path / "given.h5")
+    keras.utils.clear_session()
+    other = networks.build(Network("conv4", weights=str(tmp_path / "given.h5")), (64, 64, 3))
+    assert np.array_equal(other.layers[4].get_weights()[0], source.layers[4].get_weights()[0])
+    assert other.layers[0].get_weights()[0].shape == (3, 3, 3, 2)
+    with pytest.raises(tinycnn.TinycnnError, match="no layer of it fits"):
+        networks.build(Network(weights=str(tmp_path / "given.h5")), (32, 32, 1))
+    with pytest.raises(tinycnn.TinycnnError, match="no such file"):
+        networks.build(Network("conv4", weights="none.h5"), (64, 64, 1))
+
+
+def test_a_run_from_folder_to_model_file(films: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    changes = [f"--set={change}" for change in (*SMALL, "image.standardization=featurewise")]
+    assert train.main(["shoulder-cnn5", str(films), "-o", str(out), *changes,
+                       "--set=data.body_parts=[]", "--set=data.validation=0.3"]) == 0  # fmt: skip
+    model = modelfile.load(out / "mine.safetensors")
+    report = json.loads((out / "report.json").read_text())
+    assert model.labels == ("negative", "positive")
+    assert model.preprocessing.standardization == "featurewise"
+    assert model.provenance.trained_on == "phantoms"
+    assert set(model.provenance.accuracy) == set(report["validation"])
+    assert model.provenance.accuracy["all"].studies == report["validation"]["all"]["studies"]
+    assert len(report["history"]) == 2
+    assert not (out / "cache").exists()
+    assert (out / "curves.png").is_file()
+    _same_scores_as_keras(out, films)
+    saved = config.load(str(out / "config.toml"))
+    assert saved.training.epochs == 2
+    assert train.main([str(out / "config.toml"), str(films), "-o", str(out)]) == 1  # finished
+
+
+def _same_scores_as_keras(out: Path, films: Path) -> None:
+    import keras
+
+    session = Session(modelfile.load(out / "mine.safetensors"), backend="numpy")
+    paths = [str(path) for path in sorted(films.rglob("*.png"))[:8]]
+    batch = tinycnn.read_images(paths, session)
+    wanted = keras.models.load_model(out / "best.keras").predict(batch, verbose=0)
+    np.testing.assert_allclose(session.predict(batch), wanted, atol=1e-5)
+
+
+class Killed(BaseException):
+    """What Keras does not catch: as if the process had ended."""
+
+
+def test_a_killed_run_goes_on(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in its third epoch, a run of four does two more: all four are in the history."""
+    import keras
+
+    chosen = config.load("shoulder-cnn5", (*SMALL, "training.epochs=4", "data.body_parts=[]"))
+    plain = fitting.callbacks
+
+    def deadly(epoch: int, _: object) -> None:
+        if epoch == 2:
+            raise Killed
+
+    def with_death(*arguments: object) -> list[object]:
+        return [*plain(*arguments), keras.callbacks.LambdaCallback(on_epoch_begin=deadly)]
+
+    monkeypatch.setattr(fitting, "callbacks", with_death)
+    with pytest.raises(Killed):
+        running.run(chosen, films, tmp_path / "out")
+    assert len(fitting.history(tmp_path / "out")) == 2
+    monkeypatch.setattr(fitting, "callbacks", plain)
+    report = running.run(chosen, films, tmp_path / "out")
+    assert [row["epoch"] for row in report["history"]] == [0, 1, 2, 3]
+
+
+def test_another_config_does_not_go_on(films: Path, tmp_path: Path) -> None:
+    chosen = config.load("conv4")
+    running._claim(chosen, tmp_path / "out")
+    with pytest.raises(tinycnn.TinycnnError, match="of another run"):
+        running._claim(dataclasses.replace(chosen, seed=2), tmp_path / "out")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("keep")
+    with pytest.raises(tinycnn.TinycnnError, match="not empty"):
+        running._claim(chosen, tmp_path / "full")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"), list(zip(config.OPTIMIZERS, config.SCHEDULES, strict=True))
+)
+def test_optimizers_and_schedules_train(optimizer: str, schedule: str, tmp_path: Path) -> None:
+    """Two epochs on noise run, and the rate is the schedule's."""
+    chosen = Config(
+        image=config.Image(32, 32), network=Network("cnn5"),
+        training=config.Training(
+            optimizer, epochs=2, batch=10, schedule=schedule, patience=1, weight_decay=1e-4,
+            early_stopping=2,
+        ),
+    )  # fmt: skip
+    examples = some_examples((32, 32, 1))
+    how = pipeline.preprocessing(chosen.image, examples.pixels)
+    model = networks.build(chosen.network, chosen.image.shape)
+    best = fitting.fit(model, chosen, examples, examples, how, tmp_path)
+    assert best.predict(how.normalise(examples.pixels), verbose=0).shape == (20, 1)
+    rows = fitting.history(tmp_path)
+    assert len(rows) == 2
+    if schedule == "step":
+        assert float(model.optimizer.learning_rate) == pytest.approx(1e-4)
+
+
+def test_folds_are_trained_one_after_the_other(films: Path, tmp_path: Path) -> None:
+    changes = (*SMALL, "training.epochs=1", "data.folds=2", "data.body_parts=[]")
+    chosen = config.load("shoulder-cnn5", changes)
+    report = running.run(chosen, films, tmp_path / "cv")
+    assert len(report["folds"]) == 2
+    total = sum(fold["validation"]["all"]["studies"] for fold in report["folds"])
+    assert total == 30
+    for number in (1, 2):
+        modelfile.load(tmp_path / "cv" / f"fold{number}" / "cnn5.safetensors")
