@@ -1,4 +1,4 @@
-"""Measure the shipped models on 500 phantom studies that they never saw.
+"""Measure the shipped models of phantoms on 500 phantom studies that they never saw.
 
     python demos/measure.py            # prints the table of weights/README.md
     python demos/measure.py --update   # also writes it there, and the figures into the model files
@@ -31,7 +31,8 @@ from tinycnn.studies.verdict import predict_studies
 
 SEED, STUDIES = 2, 500
 TRAINING_SEEDS = (1, 7)
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+MARK = "measured"
+PHANTOMS = "-phantoms"  # how the names of the models end that were trained on drawings
 
 
 def outcomes(results: Iterable[StudyResult], total: int) -> dict[str, Counter[tuple[bool, bool]]]:
@@ -85,25 +86,22 @@ def _cell(value: Figures) -> str:
     return f"{accuracy} ({sensitivity}, {specificity})"
 
 
-def update_model(name: str, accuracy: dict[str, Figures], seed: int, studies: int) -> None:
+def update_model(name: str, accuracy: dict[str, Figures], evaluated_on: str) -> None:
     """Write the figures into the shipped file, which stays the same otherwise."""
     path = weights.find(name)
     model = modelfile.load(path)
-    provenance = dataclasses.replace(
-        model.provenance,
-        accuracy=accuracy,
-        evaluated_on=f"{studies} drawn phantom studies that it never saw (seed {seed})",
-    )
+    provenance = dataclasses.replace(model.provenance, accuracy=accuracy, evaluated_on=evaluated_on)
     modelfile.save(dataclasses.replace(model, provenance=provenance), path)
 
 
-def update_readme(path: Path, text: str) -> None:
-    """Replace what stands between the two marks."""
+def update_readme(path: Path, text: str, mark: str = MARK) -> None:
+    """Replace what stands between the two comments `mark`: begin and `mark`: end."""
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
     old = path.read_text(encoding="utf-8")
-    if BEGIN not in old or END not in old:
-        raise TinycnnError(f"{path}: the marks {BEGIN} and {END} are missing; put them back")
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    path.write_text(pattern.sub(f"{BEGIN}\n{text}\n{END}", old), encoding="utf-8")
+    if begin not in old or end not in old:
+        raise TinycnnError(f"{path}: the marks {begin} and {end} are missing; put them back")
+    pattern = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
+    path.write_text(pattern.sub(lambda _: f"{begin}\n{text}\n{end}", old), encoding="utf-8")
 
 
 def run(options: argparse.Namespace) -> str:
@@ -111,12 +109,13 @@ def run(options: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory(prefix="phantoms-") as folder:
         studies = Path(folder)
         phantoms.write_dataset(studies, options.studies, options.seed, options.jobs)
-        names = options.weights or weights.names()
+        names = options.weights or [n for n in weights.names() if n.endswith(PHANTOMS)]
         measured = {name: measure(name, studies, options.studies) for name in names}
     text = table(measured)
     if options.update:
         for name, accuracy in measured.items():
-            update_model(name, accuracy, options.seed, options.studies)
+            drawn = f"{options.studies} drawn phantom studies that it never saw"
+            update_model(name, accuracy, f"{drawn} (seed {options.seed})")
         update_readme(weights.FOLDER / "README.md", text)
     return text
 
@@ -124,7 +123,9 @@ def run(options: argparse.Namespace) -> str:
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line; wrong use ends with status 2."""
     parser = argparse.ArgumentParser(description="Measure the shipped models on phantoms.")
-    parser.add_argument("--weights", action="append", help="a shipped model (default: all)")
+    parser.add_argument(
+        "--weights", action="append", help="a shipped model; default: all *-phantoms"
+    )
     parser.add_argument("--studies", type=int, default=STUDIES)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--jobs", type=int, default=1, help="processes that draw (default: 1)")

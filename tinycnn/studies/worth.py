@@ -43,8 +43,8 @@ def cautions(*models: Model) -> tuple[str, ...]:
     """Sentences that stand beside every verdict of these models."""
     demonstrations = [m.provenance.trained_on for m in models if m.provenance.demonstration]
     texts = [
-        f"DEMONSTRATION ONLY: these weights were trained on {trained_on}. They know nothing of "
-        "patients; what they say about a real radiograph means nothing."
+        f"DEMONSTRATION ONLY: these weights were trained on {trained_on}. What they say "
+        "about a patient means nothing."
         for trained_on in dict.fromkeys(demonstrations)
     ]
     return (*texts, NO_DIAGNOSIS)
