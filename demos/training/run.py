@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ CONFIG, REPORT, CACHE = "config.toml", "report.json", "cache"
 
 def run(config: Config, data: Path, output: Path) -> dict[str, Any]:
     """Train on `data` into the folder `output`; the same call again goes on after a kill."""
+    if config.training.tensorboard and find_spec("tensorboard") is None:
+        raise UsageError("training.tensorboard = true needs a package: pip install tensorboard")
     _claim(config, output)
     _set_up(config)
     if data.suffix == ".npz":
