@@ -26,7 +26,7 @@ class Study:
     images: tuple[str, ...]
 
 
-Split = tuple[list[Study], list[Study]]
+Split = tuple[list[int], list[int]]  # numbers of the studies to train with, and of those held out
 
 
 def find_studies(path: Path, body_parts: Sequence[str] = ()) -> list[Study]:
@@ -95,7 +95,7 @@ def _label(path: Path, text: str, number: int) -> int:
 
 
 def split_by_patient(studies: Sequence[Study], share: float, seed: int) -> Split:
-    """Training and validation studies; no patient is in both."""
+    """Numbers of training and validation studies; no patient is in both."""
     patients = _shuffled(studies, seed)
     return _held_out(studies, set(patients[: max(1, round(share * len(patients)))]))
 
@@ -117,20 +117,39 @@ def _shuffled(studies: Sequence[Study], seed: int) -> list[str]:
 
 
 def _held_out(studies: Sequence[Study], held: set[str]) -> Split:
-    training = [study for study in studies if study.patient not in held]
-    return training, [study for study in studies if study.patient in held]
+    numbers = range(len(studies))
+    training = [number for number in numbers if studies[number].patient not in held]
+    return training, [number for number in numbers if studies[number].patient in held]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Images as the network will see them, before scaling: `pixels` (N, H, W, C) uint8.
+    """Images as the network will see them, before scaling: `pixels` (M, H, W, C) uint8.
 
-    `labels` (N,) float32; `studies`: (body part, first row, one past the last row) of each.
+    `labels` (N,) float32; `studies`: (body part, first image, one past the last) of each.
+    `rows` (N,): where in `pixels` each image lies; None where that is its own number.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.float32]
     studies: tuple[tuple[str, int, int], ...]
+    rows: NDArray[np.int64] | None = None
+
+    def some(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The images with these numbers; nothing else is read."""
+        return self.pixels[index if self.rows is None else self.rows[index]]
+
+    def subset(self, chosen: Sequence[int]) -> Examples:
+        """Only the studies with these numbers; `pixels` is shared."""
+        spans = [self.studies[number] for number in chosen]
+        ends = np.cumsum([last - first for _, first, last in spans]).tolist()
+        studies = tuple(
+            (part, end - (last - first), end)
+            for (part, first, last), end in zip(spans, ends, strict=True)
+        )
+        index = np.concatenate([np.arange(first, last) for _, first, last in spans])
+        rows = index if self.rows is None else self.rows[index]
+        return Examples(self.pixels, self.labels[index], studies, rows)
 
 
 def read_medmnist(path: Path, part: str) -> Examples:

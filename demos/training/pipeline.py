@@ -16,8 +16,8 @@ from training.moments import moments_of
 BLOCK = 256  # images that are looked at together
 
 
-def preprocessing(image: Image, pixels: NDArray[np.uint8]) -> Preprocessing:
-    """What the model file will say; `pixels`: the training images, for featurewise."""
+def preprocessing(image: Image, training: Examples) -> Preprocessing:
+    """What the model file will say; `training`: whose mean and deviation featurewise takes."""
     plain = Preprocessing(
         color_mode=image.color_mode,  # type: ignore[arg-type]
         interpolation=image.interpolation,  # type: ignore[arg-type]
@@ -27,7 +27,9 @@ def preprocessing(image: Image, pixels: NDArray[np.uint8]) -> Preprocessing:
     )
     if image.standardization != "featurewise":
         return _with(plain, standardization=image.standardization)
-    blocks = (plain.normalise(pixels[i : i + BLOCK]) for i in range(0, len(pixels), BLOCK))
+    numbers = np.arange(len(training.labels))
+    pieces = (numbers[i : i + BLOCK] for i in range(0, len(numbers), BLOCK))
+    blocks = (plain.normalise(training.some(piece)) for piece in pieces)
     mean, deviation = moments_of(blocks, image.shape).per_channel()
     means, deviations = (tuple(map(float, values)) for values in (mean, deviation))
     return _with(plain, standardization="featurewise", mean=means, std=deviations)
@@ -134,7 +136,7 @@ def _fetch(rows: Any, examples: Examples) -> Any:
     shape = examples.pixels.shape[1:]
 
     def some(index: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        return examples.pixels[index], examples.labels[index, None]
+        return examples.some(index), examples.labels[index, None]
 
     def fetch(index: Any) -> tuple[Any, Any]:
         x, y = tf.numpy_function(some, [index], (tf.uint8, tf.float32), stateful=False)

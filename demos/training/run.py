@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,7 +31,7 @@ from training.dataset import (
     split_by_patient,
 )
 
-CONFIG, REPORT, CACHE = "config.toml", "report.json", "cache"
+CONFIG, REPORT, CACHE = "config.toml", "report.json", "pixels.npy"
 
 
 def run(config: Config, data: Path, output: Path) -> dict[str, Any]:
@@ -45,14 +44,15 @@ def run(config: Config, data: Path, output: Path) -> dict[str, Any]:
         examples = (read_medmnist(data, "train"), read_medmnist(data, "val"))
         return _train(config, *examples, output)
     studies = find_studies(data, config.data.body_parts)
-    if not config.data.folds:
+    examples = _decoded(config.image, studies, output / CACHE)
+    if config.data.folds:
+        splits = folds_by_patient(studies, config.data.folds, config.seed)
+        report = _train_folds(config, examples, splits, output)
+    else:
         split = split_by_patient(studies, config.data.validation, config.seed)
-        return _train_split(config, split, output)
-    folds = folds_by_patient(studies, config.data.folds, config.seed)
-    reports = [_fold(config, split, output / f"fold{i}") for i, split in enumerate(folds, start=1)]
-    return _keep(
-        output, {"folds": reports, "validation": across([r["validation"] for r in reports])}
-    )
+        report = _train_split(config, examples, split, output)
+    (output / CACHE).unlink()
+    return report
 
 
 def _claim(config: Config, output: Path) -> None:
@@ -77,21 +77,26 @@ def _set_up(config: Config) -> None:
     keras.utils.set_random_seed(config.seed)
 
 
-def _fold(config: Config, split: Split, folder: Path) -> dict[str, Any]:
-    """One fold; what an earlier call finished is not done again."""
-    if (folder / REPORT).exists():
-        return json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    folder.mkdir(exist_ok=True)
-    return _train_split(config, split, folder)
+def _train_folds(
+    config: Config, examples: Examples, splits: Sequence[Split], output: Path
+) -> dict[str, Any]:
+    """One after the other; what an earlier call finished is not done again."""
+    reports = []
+    for number, split in enumerate(splits, start=1):
+        folder = output / f"fold{number}"
+        folder.mkdir(exist_ok=True)
+        finished = folder / REPORT
+        if finished.exists():
+            reports.append(json.loads(finished.read_text(encoding="utf-8")))
+        else:
+            reports.append(_train_split(config, examples, split, folder))
+    measured = across([report["validation"] for report in reports])
+    return _keep(output, {"validation": measured, "folds": reports})
 
 
-def _train_split(config: Config, split: Split, folder: Path) -> dict[str, Any]:
-    cache = folder / CACHE
-    training, held = (_decoded(config.image, part, cache / f"{name}.npy")
-                      for name, part in zip(("training", "held"), split, strict=True))  # fmt: skip
-    report = _train(config, training, held, folder)
-    shutil.rmtree(cache)
-    return report
+def _train_split(config: Config, examples: Examples, split: Split, folder: Path) -> dict[str, Any]:
+    training, held = (examples.subset(numbers) for numbers in split)
+    return _train(config, training, held, folder)
 
 
 def _decoded(image: Image, studies: Sequence[Study], cache: Path) -> Examples:
@@ -116,7 +121,7 @@ def _train(config: Config, training: Examples, held: Examples, folder: Path) -> 
     import keras
 
     keras.utils.clear_session()  # of the fold before, and its names of layers
-    how = pipeline.preprocessing(config.image, training.pixels)
+    how = pipeline.preprocessing(config.image, training)
     model = networks.build(config.network, config.image.shape)
     best = fitting.fit(model, config, training, held, how, folder)
     scores = best.predict(pipeline.plain_batches(held, config, how), verbose=0)

@@ -151,20 +151,40 @@ def test_rows_that_lead_elsewhere_or_say_nothing_are_refused(row: str, films: Pa
 def test_no_patient_is_on_both_sides(films: Path) -> None:
     studies = dataset.find_studies(films)
     training, held = dataset.split_by_patient(studies, 0.25, seed=3)
-    assert {s.patient for s in training}.isdisjoint(s.patient for s in held)
-    assert sorted(map(str, training + held)) == sorted(map(str, studies))
+    assert {studies[i].patient for i in training}.isdisjoint(studies[i].patient for i in held)
+    assert sorted(training + held) == list(range(len(studies)))
     assert (training, held) == dataset.split_by_patient(studies, 0.25, seed=3)
 
 
 def test_every_patient_is_held_out_once(films: Path) -> None:
     studies = dataset.find_studies(films)
     folds = dataset.folds_by_patient(studies, 4, seed=3)
-    held = [study for _, part in folds for study in part]
-    assert sorted(map(str, held)) == sorted(map(str, studies))
-    for training, part in folds:
-        assert {s.patient for s in training}.isdisjoint(s.patient for s in part)
+    assert sorted(number for _, held in folds for number in held) == list(range(len(studies)))
+    for training, held in folds:
+        assert {studies[i].patient for i in training}.isdisjoint(studies[i].patient for i in held)
     with pytest.raises(StudyError, match="cannot make 1000 folds"):
         dataset.folds_by_patient(studies, 1000, seed=3)
+
+
+def test_subsets_keep_images_labels_and_studies_together(tmp_path: Path) -> None:
+    """Every image says which study it is of; a subset of a subset, too."""
+    studies = [
+        dataset.Study(f"XR_{i}", "patient1", i % 2, tuple(str(i) for _ in range(i + 1)))
+        for i in range(5)
+    ]
+    shape = (2, 2, 1)
+    found = dataset.decode(studies, lambda path: np.full(shape, int(path), np.uint8), shape,
+                           tmp_path / "pixels.npy")  # fmt: skip
+    for examples, wanted in (
+        (found, range(5)), (found.subset([4, 1, 2]), (4, 1, 2)),
+        (found.subset([4, 1, 2]).subset([2, 0]), (2, 4)),
+    ):  # fmt: skip
+        assert [part for part, _, _ in examples.studies] == [f"XR_{i}" for i in wanted]
+        assert len(examples.labels) == sum(i + 1 for i in wanted)
+        for number, (_, first, last) in zip(wanted, examples.studies, strict=True):
+            assert last - first == number + 1
+            assert (examples.some(np.arange(first, last)) == number).all()
+            assert (examples.labels[first:last] == number % 2).all()
 
 
 def test_medmnist_files_are_checked(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_batches_are_what_the_engine_will_see(standardization: str, color_mode: 
         12, 10, color_mode, scale=1 / 127.5, offset=-1.0, standardization=standardization
     )
     examples = some_examples(image.shape)
-    how = pipeline.preprocessing(image, examples.pixels)
+    how = pipeline.preprocessing(image, examples)
     batches = list(pipeline.plain_batches(examples, Config(image=image), how))
     x = np.concatenate([x.numpy() for x, _ in batches])
     np.testing.assert_allclose(x, how.normalise(examples.pixels), atol=2e-6)
@@ -69,7 +69,7 @@ def test_every_change_changes_images_and_keeps_them_images(options: dict[str, ob
         training=config.Training(batch=20),
     )  # fmt: skip
     examples = some_examples((24, 24, 1))
-    how = pipeline.preprocessing(chosen.image, examples.pixels)
+    how = pipeline.preprocessing(chosen.image, examples)
     batches = pipeline.training_batches(examples, chosen, how)
     ((x, y),) = list(batches)
     ((again, _),) = list(batches)
@@ -117,7 +117,7 @@ def test_a_run_from_folder_to_model_file(films: Path, tmp_path: Path) -> None:
     assert set(model.provenance.accuracy) == set(report["validation"])
     assert model.provenance.accuracy["all"].studies == report["validation"]["all"]["studies"]
     assert len(report["history"]) == 2
-    assert not (out / "cache").exists()
+    assert not (out / "pixels.npy").exists()
     assert (out / "curves.png").is_file()
     _same_scores_as_keras(out, films)
     saved = config.load(str(out / "config.toml"))
@@ -186,7 +186,7 @@ def test_optimizers_and_schedules_train(optimizer: str, schedule: str, tmp_path:
         ),
     )  # fmt: skip
     examples = some_examples((32, 32, 1))
-    how = pipeline.preprocessing(chosen.image, examples.pixels)
+    how = pipeline.preprocessing(chosen.image, examples)
     model = networks.build(chosen.network, chosen.image.shape)
     best = fitting.fit(model, chosen, examples, examples, how, tmp_path)
     assert best.predict(how.normalise(examples.pixels), verbose=0).shape == (20, 1)
