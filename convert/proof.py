@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from tinycnn.errors import ConversionError, TinycnnError
 from tinycnn.nn.graph import INPUT, Graph, Node
+from tinycnn.nn.layers import Activation
 from tinycnn.nn.layers.base import Array, Weights
 from tinycnn.nn.model import Model
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.selftest import image_like
 
-SEEDS = range(2, 6)  # the self-test has seed 1
+SEEDS = range(2, 5)  # the self-test has seed 1
 TOLERANCE = 1e-4  # relative to the largest score
 
 
@@ -45,15 +47,35 @@ def prove(model: Model) -> Iterator[Difference]:
         yield Difference("compiled backends", 0.0, f"none can run here ({reasons})")
         return
     inputs = [image_like(model.input_shape, seed, model.preprocessing) for seed in SEEDS]
-    expected = [model.forward(x) for x in inputs]  # one by one: activations take the most memory
-    if not np.isfinite(expected).all():
+    # Scores near 0 or 1 hide what differs before their activation: there it is looked at, too.
+    parts = [(part, [part.forward(x) for x in inputs]) for part in (model, *without_scores(model))]
+    if not all(np.isfinite(expected).all() for _, expected in parts):
         raise ConversionError("the model gives NaN or infinity for an image-like input")
     for backend, missing in compiled.items():
         if missing:
             if backend == "native" and not libraries.is_absent():  # there, and it cannot be used
                 yield Difference(backend, 0.0, f"cannot run here ({missing})")
             continue
-        yield Difference(backend, _largest(model, backend, inputs, expected))
+        yield Difference(
+            backend, max(_largest(part, backend, inputs, expected) for part, expected in parts)
+        )
+
+
+def without_scores(model: Model) -> Iterator[Model]:
+    """Give the model without the softmax or sigmoid that makes its scores, if it ends in one."""
+    graph, last = model.graph, model.graph.nodes[-1]
+    if getattr(last.layer, "activation", None) not in ("softmax", "sigmoid"):
+        return
+    if isinstance(last.layer, Activation):
+        if last.inputs[0] == INPUT:
+            return
+        part = part_until(graph, last.inputs[0])
+    else:
+        layer: Any = last.layer  # one that has an activation
+        linear = replace(last, layer=replace(layer, activation="linear"))
+        part = Graph(graph.input_shape, (*graph.nodes[:-1], linear))
+    weights = {name: model.weights[name] for name in part.weight_shapes}
+    yield Model(part, weights, model.preprocessing)
 
 
 def _largest(

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from tinycnn.convert import proof
 
+from tinycnn.benchmarks.networks import random_weights
 from tinycnn.engine import session
 from tinycnn.errors import ConversionError
 from tinycnn.nn import layers as nn
 from tinycnn.nn.architectures import build
-from tinycnn.nn.graph import Input, from_tensors
+from tinycnn.nn.graph import Input, Sequential, from_tensors
 from tinycnn.nn.model import Model
 from tinycnn.nn.preprocessing import Preprocessing
 
@@ -81,3 +82,29 @@ def test_a_wrong_backend_is_refused_with_the_layer(monkeypatch):
     monkeypatch.setattr(session, "_start", broken)
     with pytest.raises(ConversionError, match=r"differs by 1.0e-02 .* at layer 'sum' \(Add\)"):
         list(proof.prove(model))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        [nn.Dense(3, activation="softmax", name="end")],
+        [nn.Dense(3, name="end"), nn.Activation("softmax")],
+        [nn.Dense(1, activation="sigmoid", name="end")],
+    ],
+)
+def test_scores_are_also_compared_before_their_activation(end):
+    graph = Sequential([nn.Flatten(), *end], (4, 4, 1))
+    weights = random_weights(graph, np.random.default_rng(1))
+    model = Model(graph, weights, Preprocessing("grayscale"))
+    (part,) = proof.without_scores(model)
+    x = np.random.default_rng(2).random((1, 4, 4, 1), np.float32)
+    expected = x.reshape(1, -1) @ weights["end/kernel"] + weights["end/bias"]
+    np.testing.assert_allclose(part.forward(x), expected, rtol=1e-5)
+
+
+def test_what_ends_in_no_probabilities_is_compared_as_it_is():
+    graph = branching()
+    model = Model(
+        graph, random_weights(graph, np.random.default_rng(1)), Preprocessing("grayscale")
+    )
+    assert list(proof.without_scores(model)) == []
