@@ -116,6 +116,8 @@ def _output(chosen: argparse.Namespace) -> Path:
         raise UsageError(f"--output {path}: a model file is called NAME.safetensors")
     if not path.parent.is_dir():
         raise UsageError(f"--output {path}: there is no folder {path.parent}")
+    if path.exists() and chosen.model.exists() and path.samefile(chosen.model):
+        raise UsageError(f"{path} is the file to convert, and stays as it is; give --output")
     if path.exists() and not chosen.force:
         raise UsageError(f"{path} exists; give --force to replace it, or --output")
     return path

@@ -17,6 +17,7 @@ from tinycnn.nn.layers.base import Array, Shape
 
 from . import keras, pytorch
 from .fitting import fitting
+from .foreign import describe_folder
 from .hdf5 import Group
 from .keras_config import LayerConfig, ModelConfig, parse_model
 from .keras_graph import leaves_of
@@ -73,6 +74,8 @@ class Survey:
 
 def survey(path: Path, input_shape: Shape | None = None) -> Survey:
     """Look into a foreign file; ConversionError for what no reader here can read."""
+    if path.is_dir():
+        raise ConversionError(f"{path}: {describe_folder(path)}")
     try:
         with path.open("rb") as file:
             head = file.read(16) if path.is_file() else b""

@@ -186,6 +186,13 @@ def test_what_cannot_be_read_is_one_line(content, tmp_path, capsys):
     assert str(path) in err
 
 
+def test_a_folder_of_tensorflows_says_how_to_go_on(tmp_path, capsys):
+    (tmp_path / "saved_model.pb").touch()
+    status, out, err = run(capsys, tmp_path)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "a TensorFlow SavedModel folder; where the model was made" in err
+
+
 def test_names_are_printed_without_their_control_characters(tmp_path, capsys):
     layers = small_layers()
     layers.insert(1, layer("Conv2D", "odd", padding="Evil\x1b[31m\nEvil", filters=3, kernel_size=3))

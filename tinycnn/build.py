@@ -41,10 +41,10 @@ def _build(argv: Sequence[str]) -> int:
 
 
 def _write(name: str, path: Path) -> None:
-    from tinycnn.engine.build import library
+    from tinycnn.engine.build import shared_library
 
     print(f"compiling for {name}: some 20 seconds ...", file=sys.stderr)
-    code = library(name)
+    code = shared_library(name)
     with atomic_write(path, "wb") as file:
         file.write(code)
     print(f"{path}  {len(code) >> 10} KB")

@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from typing import IO, Any
 
 import tinycnn
@@ -53,18 +53,19 @@ def _evaluate(argv: Sequence[str]) -> int:
     decision = decision_of(session.model, options)
     records: list[Record] = []
     started = time.monotonic()
-    interrupted, recalled = _judge_all(records, session, decision, options, total)
-    run = Run(
-        options.dataset,
-        decision,
-        options.bootstrap,
-        options.seed,
-        interrupted,
-        time.monotonic() - started,
-        recalled,
-    )
-    found = document(records, _source(session), run)
-    _write(found, options)
+    with _outputs(options) as streams:  # a place that cannot be written to is told before the work
+        interrupted, recalled = _judge_all(records, session, decision, options, total)
+        run = Run(
+            options.dataset,
+            decision,
+            options.bootstrap,
+            options.seed,
+            interrupted,
+            time.monotonic() - started,
+            recalled,
+        )
+        found = document(records, _source(session), run)
+        _write(found, options, *streams)
     if interrupted:
         _say_interrupted(len(records), total, options.resume)
         return cli.INTERRUPTED
@@ -170,28 +171,30 @@ def _source(session: Session) -> Source:
     return Source(session.model, session.model_hash, path, session.backend, version)
 
 
-def _write(found: dict[str, Any], options: argparse.Namespace) -> None:
-    if options.html:
+@contextmanager
+def _outputs(options: argparse.Namespace) -> Iterator[tuple[IO[str], IO[str] | None]]:
+    """Open where the report goes, and the page if there is to be one."""
+    with ExitStack() as open_files:
+        page = open_files.enter_context(atomic_write(options.html)) if options.html else None
+        if options.output is None:
+            yield sys.stdout, page
+        else:
+            yield open_files.enter_context(atomic_write(options.output)), page
+
+
+def _write(
+    found: dict[str, Any], options: argparse.Namespace, stream: IO[str], html: IO[str] | None
+) -> None:
+    if html is not None:
         from tinycnn.evaluation.page import page
 
-        with atomic_write(options.html) as stream:
-            stream.write(page(found))
-    with _output(options.output) as stream:
-        if options.json:
-            stream.write(json.dumps(found, allow_nan=False) + "\n")  # `dump` takes 3 times longer
-        elif options.csv:
-            report.write_csv(stream, found)
-        else:
-            report.write_text(stream, found)
-
-
-@contextmanager
-def _output(path: str | None) -> Iterator[IO[str]]:
-    if path is None:
-        yield sys.stdout
+        html.write(page(found))
+    if options.json:
+        stream.write(json.dumps(found, allow_nan=False) + "\n")  # `dump` takes 3 times longer
+    elif options.csv:
+        report.write_csv(stream, found)
     else:
-        with atomic_write(path) as stream:
-            yield stream
+        report.write_text(stream, found)
 
 
 def _say_interrupted(done: int, total: int, journal: str | None) -> None:

@@ -184,6 +184,13 @@ def test_an_existing_file_is_kept(file, capsys):
     assert target.read_bytes() != b"precious"
 
 
+def test_the_file_itself_is_never_replaced(file, capsys):
+    source = file.rename(file.with_name("net.safetensors"))  # as PyTorch's state dicts are called
+    before = source.read_bytes()
+    fails(capsys, "is the file to convert, and stays as it is; give --output", source, "--force")
+    assert source.read_bytes() == before
+
+
 def test_a_failed_conversion_keeps_the_old_file(file, capsys, monkeypatch):
     target = file.with_name("net.safetensors")
     target.write_text("precious")

@@ -8,19 +8,12 @@ from tests.corpus import CORPUS
 from tinycnn.nn.architectures import ARCHITECTURES
 
 TOLERANCE = 1e-4
-REFUSED = {  # and the words that say why
-    "squeezenet/squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5": "holds weights alone",
-    "squeezenet/squeezenet_weights_th_dim_ordering_th_kernels_notop.h5": "holds weights alone",
-}
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="../shared/corpus is not there")
 @pytest.mark.parametrize("name", table.corpus_files())
 def test_a_real_file(name):
     row = table.ROWS[name] = table.corpus_row(name, WORKING)
-    if name in REFUSED:
-        assert row.outcome.startswith(f"refused: {REFUSED[name]}")
-        return
     assert row.outcome == "converted"
     assert row.difference is not None, "it has no golden"
     assert row.difference <= TOLERANCE

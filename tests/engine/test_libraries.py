@@ -40,7 +40,7 @@ needs_library = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def code():
     assert HOST is not None
-    return build.library(HOST.name)
+    return build.shared_library(HOST.name)
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ def test_wants_nothing_but_the_systems_libraries(tmp_path, code):
 
 @needs_library
 def test_two_builds_are_equal_to_the_byte(code):
-    assert build.library(HOST.name) == code
+    assert build.shared_library(HOST.name) == code
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,7 @@ def foreign(tmp_path_factory):
     if not shutil.which(f"{CPUS[FOREIGN].machine}-linux-gnu-ld"):
         pytest.skip("no linker for the other kind")
     path = tmp_path_factory.mktemp("foreign") / "foreign.so"
-    path.write_bytes(build.library(FOREIGN))
+    path.write_bytes(build.shared_library(FOREIGN))
     return path
 
 
@@ -263,10 +263,10 @@ def test_arm_tiles_hold_their_values_in_registers(foreign):
 def test_no_compiler(monkeypatch):
     monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BackendError, match="pip install numba"):
-        build.library("cortex-a72")
+        build.shared_library("cortex-a72")
 
 
 def test_no_linker_for_another_machine(monkeypatch):
     monkeypatch.setattr(build, "object_code", lambda target: b"\x7fELF" + bytes(100))
     with pytest.raises(BackendError, match="install the system package binutils-aarch64-linux-gnu"):
-        build.library("cortex-a72")
+        build.shared_library("cortex-a72")

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,8 @@ import pytest
 
 import tinycnn
 from tests.studies.conftest import FakeSession, brightness_model, save_gray
-from tests.studies.test_calibrated import CALIBRATED
 from tinycnn import cli, evaluate
-from tinycnn.evaluation import document, journal, levels, records, run
+from tinycnn.evaluation import document, journal, records, run
 from tinycnn.nn.model import Decision
 from tinycnn.nn.modelfile import save
 from tinycnn.studies.finder import Folder, find_studies
@@ -148,6 +146,25 @@ def test_output_is_whole_or_not_there(capsys, dataset, model, tmp_path, monkeypa
     monkeypatch.setattr(json, "dumps", fail)
     assert command(capsys, dataset, "--weights", model, "--json", "--output", target)[0] == 2
     assert target.read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("option", ["--output", "--html"])
+def test_a_place_that_cannot_be_written_to_is_told_before_the_work(
+    capsys, dataset, model, tmp_path, monkeypatch, option
+):
+    monkeypatch.setattr(evaluate, "_judge_all", lambda *_: pytest.fail("hours of work"))
+    target = tmp_path / "nowhere" / "out"
+    status, out, err = command(capsys, dataset, "--weights", model, option, target)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "cannot write" in err
+
+
+def test_report_and_page_in_one_run(capsys, dataset, model, tmp_path):
+    both = ("--json", "--output", tmp_path / "o.json", "--html", tmp_path / "o.html")
+    assert command(capsys, dataset, "--weights", model, *both) == (0, "", "")
+    assert json.loads((tmp_path / "o.json").read_text())["schema"] == "tinycnn-evaluation/1"
+    assert (tmp_path / "o.html").read_text().endswith("</html>\n")
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -374,15 +391,3 @@ def test_the_journal_knows_a_study_below_its_root(dataset, tmp_path):
     folder = next(find_studies(dataset))
     with journal.Journal(str(tmp_path / "new"), str(dataset), "0", Decision(positive=1)) as kept:
         assert kept.recall(folder) is None
-
-
-def test_thresholds_by_body_part_count_as_in_predict():
-    name = parse_mura("XR_HAND/patient00001/study1_positive")
-    record = records.Record("a", "a", name, (("v", 0.35),), ())
-    assert levels.verdict(record, CALIBRATED) == (True, 0.35)  # its own is 0.3
-    assert levels.view_verdicts(record, CALIBRATED) == [(True, 0.35)]
-    wrist = replace(record, name=replace(name, body_part="XR_WRIST"))
-    assert levels.verdict(wrist, CALIBRATED) == (False, 0.35)  # that of all is 0.4
-    found = levels.all_cases([record], CALIBRATED)
-    said = [bool(found[rule, "all"].said[0]) for rule in ("mean", "any")]
-    assert said == [True, False]  # calibrated with the mean: any has the plain threshold

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tinycnn.engine.build import library
+from tinycnn.engine.build import shared_library
 from tinycnn.engine.kernels.family import FAMILIES
 
 NEON = FAMILIES["neon"]
@@ -174,7 +174,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in CORES:
             print(f"compiling for {name} ...", file=sys.stderr)
-            Path(folder, f"{name}.so").write_bytes(library(name))
+            Path(folder, f"{name}.so").write_bytes(shared_library(name))
         print("\n".join(table(Path(folder))))
 
 

@@ -77,7 +77,7 @@ def object_code(target: Target) -> bytes:
         return _linked(out, target).read_bytes()
 
 
-def library(name: str) -> bytes:
+def shared_library(name: str) -> bytes:
     """Make the shared library for a CPU of `CPUS`, whatever machine this is."""
     if importlib.util.find_spec("numba") is None:
         raise BackendError("compiling needs Numba; install it: pip install numba")
