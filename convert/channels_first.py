@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tinycnn.errors import ConversionError
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 from .keras_activations import plain
 from .keras_config import Call, LayerConfig, ModelConfig

@@ -8,7 +8,7 @@ from math import prod
 from tinycnn.errors import TinycnnError
 from tinycnn.nn.architectures import ARCHITECTURES, build
 from tinycnn.nn.graph import Graph
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 from . import keras
 

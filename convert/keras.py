@@ -13,7 +13,7 @@ from tinycnn.errors import ConversionError, TinycnnError
 from tinycnn.nn import strictjson
 from tinycnn.nn.architectures import ARCHITECTURES
 from tinycnn.nn.graph import Graph
-from tinycnn.nn.layers.base import Array, Shape
+from tinycnn.nn.types import Array, Shape
 
 from . import teachable
 from .archive import Export, read_archive

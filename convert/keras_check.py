@@ -23,9 +23,9 @@ import numpy as np
 
 from tinycnn.errors import ConversionError
 from tinycnn.nn.graph import INPUT
-from tinycnn.nn.layers.base import Array
 from tinycnn.nn.model import Model
 from tinycnn.nn.selftest import image_like
+from tinycnn.nn.types import Array
 
 from .isolation import take
 from .keras import open_file

@@ -12,7 +12,8 @@ from typing import Any
 from tinycnn.errors import ConversionError, GraphError
 from tinycnn.nn.graph import INPUT, MAX_NODES, Graph, Input, Tensor, from_tensors
 from tinycnn.nn.layers import Permute, ZeroPadding2D
-from tinycnn.nn.layers.base import Array, Layer, Shape
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Array, Shape
 
 from .channels_first import TO_FIRST, TO_LAST, Adapted, adapt, starts_channels_first
 from .dialect import Dialect

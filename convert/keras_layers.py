@@ -15,7 +15,8 @@ import numpy as np
 
 from tinycnn.errors import ConversionError, GraphError
 from tinycnn.nn import layers as nn
-from tinycnn.nn.layers.base import Array, Layer, Shape
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Array, Shape
 
 from .keras_activations import parse_activation, plain
 from .keras_config import LayerConfig

@@ -14,7 +14,8 @@ import numpy as np
 from tinycnn.errors import ConversionError
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers import Flatten
-from tinycnn.nn.layers.base import Array, Layer, Shape
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Array, Shape
 
 from .dialect import Dialect, split_name
 from .hdf5 import Group

@@ -16,7 +16,8 @@ import numpy as np
 from tinycnn.errors import ConversionError
 from tinycnn.nn import layers as nn
 from tinycnn.nn.activations import ACTIVATIONS
-from tinycnn.nn.layers.base import Layer, Shape
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Shape
 
 from .keras_config import LayerConfig
 from .keras_layers import Converted, convert_layer

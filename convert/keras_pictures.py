@@ -11,7 +11,8 @@ from typing import Any
 
 from tinycnn.errors import ConversionError
 from tinycnn.nn import layers as nn
-from tinycnn.nn.layers.base import Layer, Pair, Shape
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Pair, Shape
 
 Size = tuple[int, ...]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinycnn.errors import ConversionError
 from tinycnn.nn.layers import Normalization
-from tinycnn.nn.layers.base import Array
+from tinycnn.nn.types import Array
 
 from .dialect import Dialect, split_name
 from .hdf5 import Group

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tinycnn.nn import layers as nn
-from tinycnn.nn.layers.base import Array, Layer
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Array
 
 from .dialect import Dialect
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tinycnn.errors import ConversionError
 from tinycnn.nn.graph import Graph
-from tinycnn.nn.layers.base import Array, Shape
+from tinycnn.nn.types import Array, Shape
 
 from .onnx_file import MAX_TOTAL, parse, printable
 from .onnx_graph import build_graph

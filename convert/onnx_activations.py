@@ -10,7 +10,8 @@ from tinycnn.lightclass import dataclass
 from tinycnn.nn import layers as nn
 from tinycnn.nn.activations import SELU_ALPHA, SELU_SCALE
 from tinycnn.nn.graph import Tensor
-from tinycnn.nn.layers.base import Layer, Shape
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Shape
 
 from .onnx_call import Call, rule
 from .onnx_values import Value, scattered

@@ -11,8 +11,9 @@ import numpy as np
 
 from tinycnn.errors import ConversionError
 from tinycnn.nn.graph import INPUT, Tensor
-from tinycnn.nn.layers.base import Array, Layer
+from tinycnn.nn.layers.base import Layer
 from tinycnn.nn.limits import MAX_NAME, check_shape
+from tinycnn.nn.types import Array
 
 from .onnx_file import Node, Unreadable
 from .onnx_file import Tensor as Constant

@@ -8,7 +8,8 @@ import numpy as np
 
 from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import Tensor
-from tinycnn.nn.layers.base import Array, Layer
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Array
 
 from .onnx_call import Call, rule
 from .onnx_values import Value, arranged, in_place, scattered

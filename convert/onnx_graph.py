@@ -12,8 +12,8 @@ import numpy as np
 from tinycnn.errors import ConversionError, GraphError
 from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import MAX_NODES, Graph, Input, Tensor, from_tensors
-from tinycnn.nn.layers.base import Array, Shape
 from tinycnn.nn.limits import MAX_INPUT, MAX_PARAMETERS, check_shape
+from tinycnn.nn.types import Array, Shape
 
 from . import (  # noqa: F401 - each registers its rules
     onnx_activations,

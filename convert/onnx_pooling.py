@@ -7,8 +7,9 @@ from typing import Any
 
 from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import Tensor
-from tinycnn.nn.layers.base import Layer, Shape
+from tinycnn.nn.layers.base import Layer
 from tinycnn.nn.layers.convolution import same_padding
+from tinycnn.nn.types import Shape
 
 from .onnx_call import Call, rule
 from .onnx_values import CHANNELS_FIRST, Value

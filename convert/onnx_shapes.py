@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinycnn.nn import layers as nn
-from tinycnn.nn.layers.base import Shape
 from tinycnn.nn.layers.pooling import GlobalPooling2D
 from tinycnn.nn.limits import MAX_ELEMENTS
+from tinycnn.nn.types import Shape
 
 from .onnx_call import Call, Result, rule
 from .onnx_file import FLOATS

@@ -21,7 +21,8 @@ import numpy.typing as npt
 from tinycnn.errors import ConversionError
 from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import Tensor
-from tinycnn.nn.layers.base import Array, Layer, Shape
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Array, Shape
 
 Order = npt.NDArray[np.int64]
 MAX_ORDER = 1 << 22  # channels whose order is noted

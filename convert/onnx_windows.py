@@ -7,8 +7,9 @@ from typing import Any
 
 from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import Tensor
-from tinycnn.nn.layers.base import MAX_OPTION, Array, Layer, Pair, Shape
+from tinycnn.nn.layers.base import MAX_OPTION, Layer
 from tinycnn.nn.layers.convolution import same_padding, window_length
+from tinycnn.nn.types import Array, Pair, Shape
 
 from .onnx_call import Call, rule
 from .onnx_values import CHANNELS_FIRST, Value, scattered

@@ -14,9 +14,9 @@ from tinycnn.errors import PROGRAM, TinycnnError, UsageError
 from tinycnn.nn import strictjson
 from tinycnn.nn.architectures import ARCHITECTURES
 from tinycnn.nn.architectures.torchvision import TORCHVISION
-from tinycnn.nn.layers.base import Shape
 from tinycnn.nn.model import Decision, Figures, Provenance, Rule
 from tinycnn.nn.preprocessing import ColorMode, Interpolation, Preprocessing, Standardization
+from tinycnn.nn.types import Shape
 
 from .scores import Choice
 

@@ -11,10 +11,10 @@ import numpy as np
 from tinycnn.errors import ConversionError, TinycnnError
 from tinycnn.nn.graph import INPUT, Graph, Node
 from tinycnn.nn.layers import Activation
-from tinycnn.nn.layers.base import Array, Weights
 from tinycnn.nn.model import Model
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.selftest import image_like
+from tinycnn.nn.types import Array, Weights
 
 SEEDS = range(2, 5)  # the self-test has seed 1
 TOLERANCE = 1e-4  # relative to the largest score

@@ -19,7 +19,7 @@ from tinycnn.errors import ConversionError, TinycnnError
 from tinycnn.nn.architectures.torchvision import TORCHVISION
 from tinycnn.nn.graph import Graph, Node
 from tinycnn.nn.layers import Flatten
-from tinycnn.nn.layers.base import Array, Shape
+from tinycnn.nn.types import Array, Shape
 
 from .foreign_safetensors import read_safetensors
 from .keras import ZIP_MAGIC, Imported

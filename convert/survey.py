@@ -13,7 +13,7 @@ from pathlib import Path
 from tinycnn.errors import ConversionError, GraphError, TinycnnError
 from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import INPUT, Graph, Tensor
-from tinycnn.nn.layers.base import Array, Shape
+from tinycnn.nn.types import Array, Shape
 
 from . import keras, pytorch
 from .fitting import fitting

@@ -10,8 +10,8 @@ import re
 import stat
 from pathlib import Path
 
-from tinycnn.nn.layers.base import Shape
 from tinycnn.nn.preprocessing import Preprocessing
+from tinycnn.nn.types import Shape
 
 from .keras_config import LayerConfig, ModelConfig, Ref
 

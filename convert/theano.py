@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from tinycnn.errors import ConversionError
 from tinycnn.nn import layers as nn
-from tinycnn.nn.layers.base import Pair, pair, tupled
+from tinycnn.nn.layers.base import pair
+from tinycnn.nn.types import Pair, tupled
 
 from .dialect import Dialect
 from .keras_config import LayerConfig

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.errors import ConversionError
-from tinycnn.nn.layers.base import Array, Shape
+from tinycnn.nn.types import Array, Shape
 
 from .torch_pickle import Maker, Opaque, add_entry
 

@@ -22,8 +22,8 @@ from tinycnn.errors import PROGRAM, TinycnnError
 if TYPE_CHECKING:
     from tinycnn.convert.survey import Survey
     from tinycnn.nn.graph import Graph
-    from tinycnn.nn.layers.base import Shape, Weights
     from tinycnn.nn.model import Model
+    from tinycnn.nn.types import Shape, Weights
 
 SCHEMA = "tinycnn-inspect/1"  # entries may be added; none changes its meaning or goes
 BYTES = 4  # of a float32

@@ -11,7 +11,8 @@ from numpy.random import Generator
 from tinycnn.nn import layers as nn
 from tinycnn.nn.activations import ACTIVATIONS
 from tinycnn.nn.graph import Graph, Input, from_tensors
-from tinycnn.nn.layers.base import Layer, Shape
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Shape
 
 Make = Callable[[Generator], tuple[list[Layer], list[Shape]]]
 

@@ -15,8 +15,8 @@ from tinycnn.benchmarks.portable import dense_kernel, flattened, portable, unsup
 from tinycnn.engine import ops
 from tinycnn.engine.ops import Clip, Net, Op
 from tinycnn.nn.graph import INPUT
-from tinycnn.nn.layers.base import Shape
 from tinycnn.nn.model import Model
+from tinycnn.nn.types import Shape
 
 MAGIC = 7767517
 PLAIN = b"\0\0\0\0"  # before weights that are neither float16 nor int8

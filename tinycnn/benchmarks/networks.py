@@ -11,9 +11,9 @@ import numpy as np
 from tinycnn.nn.architectures import KERAS, build, own_size
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers import Add
-from tinycnn.nn.layers.base import Array, Shape
 from tinycnn.nn.model import Model
 from tinycnn.nn.preprocessing import Preprocessing
+from tinycnn.nn.types import Array, Shape
 
 
 @dataclass(frozen=True)

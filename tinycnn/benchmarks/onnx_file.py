@@ -15,8 +15,8 @@ from tinycnn.benchmarks.portable import dense_kernel, flattened, portable, unsup
 from tinycnn.engine import ops
 from tinycnn.engine.ops import LINEAR, Clip, Net, Op
 from tinycnn.nn.graph import INPUT
-from tinycnn.nn.layers.base import Shape
 from tinycnn.nn.model import Model
+from tinycnn.nn.types import Shape
 
 OPSET, IR_VERSION = 13, 8
 AXES = {-1: 1, 0: 2, 1: 3, 2: 1}  # of (H, W, C) in (N, C, H, W)

@@ -15,8 +15,8 @@ from tinycnn.engine.ops import Clip, Net, Op
 from tinycnn.engine.rewrites import REWRITES, rewrite
 from tinycnn.engine.rewrites._edit import merge_pairs
 from tinycnn.errors import UsageError
-from tinycnn.nn.layers.base import Array, Shape
 from tinycnn.nn.model import Model
+from tinycnn.nn.types import Array, Shape
 
 # What a converter to any of the formats does as well; the rest is each engine's own affair.
 SHARED = ("drop_no_ops", "absorb_padding", "fold_batch_norm", "fuse_activation")

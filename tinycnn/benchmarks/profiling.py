@@ -22,8 +22,8 @@ from tinycnn.engine.plan import plan
 from tinycnn.engine.program import Execution, Program, view
 from tinycnn.engine.rewrites import rewrite
 from tinycnn.engine.session import Session
-from tinycnn.nn.layers.base import Array, Shape
 from tinycnn.nn.model import Model
+from tinycnn.nn.types import Array, Shape
 
 STAMP = 16  # bytes of a time: seconds and nanoseconds
 WARM_UP = 3

@@ -16,9 +16,9 @@ from tinycnn.benchmarks.portable import portable, unsupported
 from tinycnn.engine import ops
 from tinycnn.engine.ops import Clip, Op, Pads
 from tinycnn.nn.graph import INPUT
-from tinycnn.nn.layers.base import Shape
 from tinycnn.nn.layers.convolution import same_padding
 from tinycnn.nn.model import Model
+from tinycnn.nn.types import Shape
 
 IDENTIFIER = b"TFL3"
 VERSION = 3

@@ -12,7 +12,7 @@ from tinycnn.engine.kernels import instructions
 from tinycnn.engine.kernels.family import BLOCK
 from tinycnn.engine.planner import Planner, emit
 from tinycnn.errors import BackendError
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 
 def window_fields(op: Any, source: Shape, kernel: Shape) -> dict[str, int]:

@@ -17,7 +17,7 @@ from tinycnn.engine.kernels.family import BLOCK
 from tinycnn.engine.ops import NO_PADS, Net, Op, Pads
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.graph import INPUT
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from tinycnn.errors import BackendError
 from tinycnn.nn import layers as nn
 from tinycnn.nn.activations import AXIS_WISE
 from tinycnn.nn.graph import Graph, Node
-from tinycnn.nn.layers.base import Array, Shape, Weights
 from tinycnn.nn.layers.core import Identity
 from tinycnn.nn.layers.merging import Merge
 from tinycnn.nn.layers.pooling import GlobalPooling2D, Pooling2D
 from tinycnn.nn.layers.reshaping import resampling_matrix
+from tinycnn.nn.types import Array, Shape, Weights
 
 CLIPS = {
     "linear": ops.LINEAR,

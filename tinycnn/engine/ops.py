@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinycnn.lightclass import dataclass
-from tinycnn.nn.layers.base import Array, Pair, Shape
+from tinycnn.nn.types import Array, Pair, Shape
 
 Pads = tuple[Pair, Pair]
 NO_PADS: Pads = ((0, 0), (0, 0))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tinycnn.engine.kernels.family import BLOCK, Family
 from tinycnn.lightclass import dataclass
-from tinycnn.nn.layers.base import Array
+from tinycnn.nn.types import Array
 
 
 class Packed:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tinycnn.engine.arena import ALIGNMENT
 from tinycnn.engine.kernels.instructions import ATTACHED, PIECES
 from tinycnn.lightclass import dataclass
-from tinycnn.nn.layers.base import Array, Shape
+from tinycnn.nn.types import Array, Shape
 
 Bytes = npt.NDArray[np.uint8]
 STATE_BYTES, IDLE = 512, 1 << 19  # what threads share, see `kernels.interpreter`

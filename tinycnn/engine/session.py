@@ -12,9 +12,9 @@ import numpy as np
 
 from tinycnn.engine import libraries
 from tinycnn.errors import BackendError, UsageError
-from tinycnn.nn.layers.base import Array
 from tinycnn.nn.model import Model
 from tinycnn.nn.selftest import replay
+from tinycnn.nn.types import Array
 
 Backend = Literal["native", "numba", "numpy"]
 BACKENDS: tuple[Backend, ...] = ("native", "numba", "numpy")  # in order of preference

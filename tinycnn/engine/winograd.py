@@ -9,7 +9,7 @@ from tinycnn.engine.kernels import instructions
 from tinycnn.engine.kernels.family import BLOCK, Family
 from tinycnn.engine.planner import Planner, emit
 from tinycnn.lightclass import dataclass
-from tinycnn.nn.layers.base import Array
+from tinycnn.nn.types import Array
 
 # Lavin and Gray 2016, section 4.3: G for F(4, 3)
 G = np.array(

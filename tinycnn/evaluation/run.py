@@ -17,8 +17,8 @@ import numpy as np
 
 from tinycnn.errors import UsageError
 from tinycnn.evaluation.records import EACH, Record, study_id
-from tinycnn.nn.layers.base import Array
 from tinycnn.nn.model import Model
+from tinycnn.nn.types import Array
 from tinycnn.studies.finder import Entry, Folder
 from tinycnn.studies.names import printable
 from tinycnn.studies.result import Row

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinycnn.nn.layers.base import Array, Shape
+from tinycnn.nn.types import Array, Shape
 
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805

@@ -13,9 +13,10 @@ import numpy as np
 from tinycnn.errors import GraphError
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers import LAYERS
-from tinycnn.nn.layers.base import Array, Layer, Shape, Weights
+from tinycnn.nn.layers.base import Layer
 from tinycnn.nn.limits import MAX_NODES as MAX_NODES
 from tinycnn.nn.limits import check_name, check_shape, check_sizes
+from tinycnn.nn.types import Array, Shape, Weights
 
 INPUT = "input"
 

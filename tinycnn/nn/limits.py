@@ -10,7 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from tinycnn.errors import GraphError
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 if TYPE_CHECKING:
     from tinycnn.nn.graph import Graph

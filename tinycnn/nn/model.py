@@ -9,9 +9,9 @@ from typing import Literal
 from tinycnn.errors import ModelFileError
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.graph import Graph
-from tinycnn.nn.layers.base import Array, Shape, Weights, has_type
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.selftest import SelfTest
+from tinycnn.nn.types import Array, Shape, Weights, has_type
 
 Rule = Literal["mean", "any", "max"]
 

@@ -25,11 +25,11 @@ from tinycnn.errors import PROGRAM, GraphError, ModelFileError, UsageError
 from tinycnn.files import atomic_write
 from tinycnn.nn import strictjson
 from tinycnn.nn.graph import Graph
-from tinycnn.nn.layers.base import Array, Weights, has_type, tupled
 from tinycnn.nn.mapped import mapped
 from tinycnn.nn.model import Calibration, Decision, Figures, Model, Provenance, Sample
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.selftest import SelfTest
+from tinycnn.nn.types import Array, Weights, has_type, tupled
 
 FORMAT = "tinycnn-model/1"
 MAX_FILE = 1 << 30  # VGG19, the largest of its time, has 0.55 GB

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinycnn.errors import ModelFileError
 from tinycnn.lightclass import dataclass
-from tinycnn.nn.layers.base import Array
+from tinycnn.nn.types import Array
 
 ColorMode = Literal["grayscale", "rgb"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]

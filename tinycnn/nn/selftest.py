@@ -13,8 +13,8 @@ import numpy as np
 from tinycnn.errors import SelfTestError
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.graph import Graph
-from tinycnn.nn.layers.base import Array, Shape, Weights
 from tinycnn.nn.preprocessing import Preprocessing
+from tinycnn.nn.types import Array, Shape, Weights
 
 TOLERANCE = 1e-4  # relative to the largest expected value; float32 sums of any order stay below
 SAMPLES = 8  # values kept of each intermediate activation

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinycnn.nn.layers.base import Array
 from tinycnn.nn.model import Model
+from tinycnn.nn.types import Array
 from tinycnn.studies.verdict import Session
 
 

@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from tinycnn.errors import ImageError, StudyError, UsageError
-from tinycnn.nn.layers.base import Array
 from tinycnn.nn.model import Decision, Model
+from tinycnn.nn.types import Array
 from tinycnn.studies.calibrated import remark, scaled
 from tinycnn.studies.finder import Entry, Folder, find_studies
 from tinycnn.studies.images import read_picture

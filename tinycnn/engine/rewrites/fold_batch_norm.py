@@ -8,7 +8,7 @@ import numpy as np
 
 from tinycnn.engine.ops import LINEAR, Affine, Linear, Net, Op
 from tinycnn.engine.rewrites._edit import merge_pairs
-from tinycnn.nn.layers.base import Array
+from tinycnn.nn.types import Array
 
 
 def fold_batch_norm(net: Net) -> Net:

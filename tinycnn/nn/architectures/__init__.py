@@ -23,7 +23,7 @@ from tinycnn.nn.architectures.shoulder import five_layer_cnn, one_layer_cnn, thr
 from tinycnn.nn.architectures.squeezenet import squeezenet, squeezenet_notop
 from tinycnn.nn.architectures.vgg import vgg16
 from tinycnn.nn.graph import Graph
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 Builder = Callable[..., Graph]  # (input_shape, classes, *, options) -> graph
 

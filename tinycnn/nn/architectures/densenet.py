@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinycnn.nn.architectures._heads import imagenet_stem, pooled_head
 from tinycnn.nn.graph import Graph, Input, Tensor, from_tensors
 from tinycnn.nn.layers import Activation, AveragePooling2D, BatchNormalization, Concatenate, Conv2D
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 GROWTH = 32  # channels that each block adds
 EPSILON = 1.001e-5

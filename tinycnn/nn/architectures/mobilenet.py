@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinycnn.nn.architectures._heads import mobile_head
 from tinycnn.nn.graph import Graph, Input, Tensor, from_tensors
 from tinycnn.nn.layers import BatchNormalization, Conv2D, DepthwiseConv2D, ReLU, ZeroPadding2D
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 # (channels, stride) of the thirteen depthwise separable blocks
 BLOCKS = (

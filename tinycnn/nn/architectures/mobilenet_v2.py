@@ -12,7 +12,7 @@ from tinycnn.nn.layers import (
     ReLU,
     ZeroPadding2D,
 )
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 # (expansion, channels, stride) of the seventeen inverted residual blocks
 BLOCKS = (

@@ -19,7 +19,7 @@ from tinycnn.nn.layers import (
     MaxPooling2D,
     ReLU,
 )
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 
 def conv2(input_shape: Shape = (512, 512, 1), classes: int = 1) -> Graph:

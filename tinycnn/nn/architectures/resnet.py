@@ -8,7 +8,7 @@ from __future__ import annotations
 from tinycnn.nn.architectures._heads import imagenet_stem, pooled_head
 from tinycnn.nn.graph import Graph, Input, Tensor, from_tensors
 from tinycnn.nn.layers import Activation, Add, BatchNormalization, Conv2D
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 # (channels of the bottleneck, stride, blocks) of the four groups
 GROUPS = ((64, 1, 3), (128, 2, 4), (256, 2, 6), (512, 2, 3))

@@ -23,7 +23,7 @@ from tinycnn.nn.layers import (
     GlobalAveragePooling2D,
     Reshape,
 )
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 # (expanded channels, channels, stride) of the seventeen blocks of the second
 BLOCKS = (

@@ -23,7 +23,7 @@ from tinycnn.nn.layers import (
     MaxPooling2D,
     ReLU,
 )
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 DENSE, DROPOUT = (128, 64), 0.25
 

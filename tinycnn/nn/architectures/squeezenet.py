@@ -15,7 +15,7 @@ from tinycnn.nn.layers import (
     GlobalAveragePooling2D,
     MaxPooling2D,
 )
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 # Filters of the squeeze and of each expand convolution in fire2 to fire9
 FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))

@@ -29,8 +29,8 @@ from tinycnn.nn.layers import (
     ReLU,
     ZeroPadding2D,
 )
-from tinycnn.nn.layers.base import Shape
 from tinycnn.nn.layers.convolution import Padding
+from tinycnn.nn.types import Shape
 
 EPSILON = 1e-5
 

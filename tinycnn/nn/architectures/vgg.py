@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinycnn.nn.architectures._heads import score_activation
 from tinycnn.nn.graph import Graph, Sequential
 from tinycnn.nn.layers import Conv2D, Dense, Flatten, Layer, MaxPooling2D
-from tinycnn.nn.layers.base import Shape
+from tinycnn.nn.types import Shape
 
 # (channels, 3x3 convolutions) of the five blocks
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))

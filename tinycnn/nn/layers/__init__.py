@@ -1,7 +1,7 @@
 """The layers, by Keras's names. `LAYERS` maps a class name in a model file to its class."""
 
 from tinycnn.nn.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
-from tinycnn.nn.layers.base import Array, Layer, Shape, Weights
+from tinycnn.nn.layers.base import Layer
 from tinycnn.nn.layers.convolution import (
     Conv2D,
     Conv2DTranspose,
@@ -43,6 +43,7 @@ from tinycnn.nn.layers.pooling import (
     MaxPooling2D,
 )
 from tinycnn.nn.layers.reshaping import Cropping2D, Resizing, UpSampling2D, ZeroPadding2D
+from tinycnn.nn.types import Array, Shape, Weights
 
 LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer

@@ -8,7 +8,8 @@ import numpy as np
 
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.activations import ACTIVATIONS, activated_shape, elu, leaky_relu, softmax
-from tinycnn.nn.layers.base import Array, Layer, Shape, Weights
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Array, Shape, Weights
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import numpy as np
 
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.activation import Activated
-from tinycnn.nn.layers.base import Array, Pair, Shape, Weights, pair
+from tinycnn.nn.layers.base import pair
+from tinycnn.nn.types import Array, Pair, Shape, Weights
 
 Padding = Literal["valid", "same"]
 

@@ -7,7 +7,8 @@ from math import prod
 
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.activation import Activated
-from tinycnn.nn.layers.base import Array, Layer, Shape, Weights
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Array, Shape, Weights
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from tinycnn.lightclass import dataclass
-from tinycnn.nn.layers.base import Array, Layer, Shape, Weights
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Array, Shape, Weights
 
 
 @dataclass(frozen=True)

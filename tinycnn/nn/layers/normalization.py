@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinycnn.lightclass import dataclass
-from tinycnn.nn.layers.base import Array, Layer, Shape, Weights
+from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.types import Array, Shape, Weights
 
 Factors = npt.NDArray[np.float64]
 

@@ -7,8 +7,9 @@ from math import prod
 import numpy as np
 
 from tinycnn.lightclass import dataclass
-from tinycnn.nn.layers.base import Array, Layer, Pair, Shape, Weights, pair
+from tinycnn.nn.layers.base import Layer, pair
 from tinycnn.nn.layers.convolution import Padding, same_padding, window_length
+from tinycnn.nn.types import Array, Pair, Shape, Weights
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from tinycnn.lightclass import dataclass
-from tinycnn.nn.layers.base import MAX_OPTION, Array, Layer, Pair, Shape, Weights, pair
+from tinycnn.nn.layers.base import MAX_OPTION, Layer, pair
+from tinycnn.nn.types import Array, Pair, Shape, Weights
 
 MAX_MATRIX = 1 << 22  # 2048 pixels become 2048 others
 
