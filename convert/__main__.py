@@ -74,7 +74,7 @@ def _prove(written: Model, chosen: argparse.Namespace, places: Mapping[str, str]
     for difference in prove(written):
         print(f"proof: {difference}")
     assert written.self_test is not None
-    replay(written.self_test, written.graph, written.weights, written.preprocessing)
+    replay(written)
 
 
 def _read(chosen: argparse.Namespace) -> keras.Imported:

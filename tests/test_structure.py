@@ -257,7 +257,8 @@ LATER = {  # what `predict` of a PNG does without, and what it would cost at eve
     "email": 8, "subprocess": 2, "csv": 1, "asyncio": 30, "unittest": 10, "concurrent.futures": 5,
     "multiprocessing": 4, "xml": 3, "PIL.JpegImagePlugin": 2, "PIL.GifImagePlugin": 1,
     "tinycnn.studies.records": 2, "tinycnn.convert": 9, "tinycnn.benchmark": 9,
-    "tinycnn.nn.summary": 1, "safetensors": 3, "h5py": 60, "numba": 500,
+    "tinycnn.nn.graph": 12, "tinycnn.nn.modelfile": 2, "tinycnn.engine.lower": 2,
+    "tinycnn.engine.plan": 6, "tinycnn.nn.summary": 1, "safetensors": 3, "h5py": 60, "numba": 500,
 }  # fmt: skip
 
 

@@ -40,29 +40,12 @@ def load(
     Raises ModelFileError for a file that is not sound, SelfTestError for one that does not compute
     what it says it must. See `tinycnn.engine.session.Session` for ``backend`` and ``threads``.
     """
-    import hashlib
-    import threading
-
     from tinycnn.bits import need_64_bits
 
     need_64_bits()
-    from tinycnn.engine.session import Session
-    from tinycnn.errors import ModelFileError
-    from tinycnn.nn import modelfile
-    from tinycnn.weights import find, names
+    from tinycnn import loading
 
-    file = find(os.fspath(path))
-    looks_like_a_name = os.fspath(path).isprintable() and file.parts == (file.stem,)
-    if looks_like_a_name and not os.path.lexists(file):
-        raise ModelFileError(f"no model {path!r}; a path, or one of: {', '.join(names())}")
-    data, digest = modelfile.read(file), hashlib.sha256()
-    hashing = threading.Thread(target=digest.update, args=(data,))  # it lets other threads run
-    hashing.start()
-    try:
-        model = modelfile.parse(data, file)
-    finally:
-        hashing.join()
-    return Session(model, backend, threads, path=str(file), model_hash=digest.hexdigest())
+    return loading.load(path, backend, threads)
 
 
 def __getattr__(name: str) -> Any:

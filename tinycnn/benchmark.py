@@ -98,7 +98,7 @@ def _models(options: argparse.Namespace) -> Iterator[tuple[str, Model]]:
         if options.network or changes:
             raise UsageError("--weights says what the network is: no other name or size")
         file = weights.find(options.weights)
-        model = modelfile.parse(modelfile.read(file), file)
+        model = modelfile.load(file)
         return iter([(f"{model.name} {'x'.join(map(str, model.input_shape))}", model)])
     for name in options.network:
         find(name)

@@ -65,8 +65,8 @@ def test_a_wrong_backend_is_refused_with_the_layer(monkeypatch):
     }
     made = session._start
 
-    def broken(model, backend, threads):
-        kind, runner = made(model, backend, threads)
+    def broken(model, backend, threads, program):
+        kind, runner = made(model, backend, threads, program)
         if "sum" not in model.graph.shapes:
             return kind, runner
         honest = runner.run

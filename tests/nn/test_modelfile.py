@@ -20,7 +20,7 @@ from tests.nn.models import (
     with_header,
 )
 from tinycnn.errors import ModelFileError, TinycnnError
-from tinycnn.nn import layers, modelfile
+from tinycnn.nn import layers, mapped, modelfile
 from tinycnn.nn.graph import Sequential
 from tinycnn.nn.model import Model
 from tinycnn.nn.preprocessing import Preprocessing
@@ -259,9 +259,9 @@ def test_path_without_permission(tmp_path, monkeypatch):
     def refuse(*args: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(modelfile.os, "open", refuse)
+    monkeypatch.setattr(mapped.os, "open", refuse)
     with pytest.raises(ModelFileError, match="Permission denied"):
-        modelfile.read(tmp_path / "m.safetensors")
+        mapped.read(tmp_path / "m.safetensors")
 
 
 def test_path_with_null_character():

@@ -33,7 +33,7 @@ def chain() -> Model:
 
 def play(model: Model, predict=None) -> float:
     assert model.self_test is not None
-    return replay(model.self_test, model.graph, model.weights, model.preprocessing, predict)
+    return replay(model, predict)
 
 
 @pytest.mark.parametrize("make", [small, every_layer, chain])

@@ -44,7 +44,7 @@ def _start(path: str, threads: int, began: int) -> None:
 
     stamps["import"] = time.monotonic_ns()
     file = Path(path)
-    model = modelfile.parse(modelfile.read(file), file)
+    model = modelfile.load(file)
     stamps["load"] = time.monotonic_ns()
     with np.errstate(all="ignore"):
         program = plan(rewrite(lower_graph(model.graph, model.weights)), threads)

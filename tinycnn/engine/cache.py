@@ -1,4 +1,4 @@
-"""Machine code kept between runs, in a private directory.
+"""Machine code and programs kept between runs, in a private directory.
 
 Whoever can write there can run code as the user, so it must be the user's own, closed to others
 (mode 0700); where it cannot be, nothing is kept, and one line says so. A file's name is a hash of
@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import re
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-KEPT = 12  # of some 200 kB each
-
-log = logging.getLogger("tinycnn")
+KEPT = {".o": 12, ".program": 4}  # files of each kind; of some 200 kB, and up to 24 MB
 
 
 def directory() -> Path:
@@ -46,43 +45,56 @@ def key(*parts: str) -> str:
     return hashlib.sha256("\0".join((sources(), *parts)).encode()).hexdigest()[:32]
 
 
-def load(name: str) -> bytes | None:
-    """Return what was stored under ``name``; None if nothing sound and safe is there."""
+def load(name: str, allocate: Callable[[int], Any] = bytearray) -> memoryview | None:
+    """Return what was stored under ``name``; None if nothing sound and safe is there.
+
+    ``allocate``: gives memory of so many bytes for it.
+    """
     try:
         _secure(directory())
         descriptor = os.open(directory() / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if os.fstat(file.fileno()).st_uid != os.getuid():
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            status = os.fstat(descriptor)
+            if status.st_uid != os.getuid() or not stat.S_ISREG(status.st_mode):
                 return None
-            data = file.read()
+            data = memoryview(allocate(status.st_size))
+            if file.readinto(data) != len(data):
+                return None
     except OSError:
         return None
     content, digest = data[:-32], data[-32:]
     return content if hashlib.sha256(content).digest() == digest else None
 
 
-def store(name: str, content: bytes) -> None:
-    """Keep ``content``; where that is impossible, say so in one line and go on."""
-    temporary = None
+def store(name: str, *parts: bytes | memoryview) -> None:
+    """Keep ``parts``, one after the other; OSError where that is impossible."""
+    directory().mkdir(mode=0o700, parents=True, exist_ok=True)
+    _secure(directory())
+    temporary = directory() / f".{name}.{os.getpid()}.{threading.get_ident()}"
+    digest = hashlib.sha256()
     try:
-        temporary = directory() / f".{name}.{os.getpid()}.{threading.get_ident()}"
-        directory().mkdir(mode=0o700, parents=True, exist_ok=True)
-        _secure(directory())
-        temporary.write_bytes(content + hashlib.sha256(content).digest())
+        with temporary.open("wb") as file:
+            for part in parts:
+                file.write(part)
+                digest.update(part)
+            file.write(digest.digest())
         os.replace(temporary, directory() / name)  # whole or not at all, also for two at once
-        _drop_old()
-    except OSError as error:
-        log.warning("compiled kernels are not kept (%s); set TINYCNN_CACHE to a folder", error)
+    except OSError:
         with contextlib.suppress(OSError):
-            if temporary:
-                temporary.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
+        raise
+    _drop_old(Path(name).suffix)
 
 
-def _drop_old() -> None:
-    """Keep the newest `KEPT` files: every change of a kernel or of Numba makes another name."""
-    ours = [path for path in directory().iterdir() if re.fullmatch(r"[0-9a-f]{32}\.o", path.name)]
+def _drop_old(kind: str) -> None:
+    """Keep the newest files of a kind: every change of a kernel or of Numba makes another name."""
+    ours = [
+        path
+        for path in directory().iterdir()
+        if path.suffix == kind and re.fullmatch(r"[0-9a-f]{32}", path.stem)
+    ]
     with contextlib.suppress(FileNotFoundError):  # another process was quicker
-        for path in sorted(ours, key=lambda path: path.lstat().st_mtime)[:-KEPT]:
+        for path in sorted(ours, key=lambda path: path.lstat().st_mtime)[: -KEPT[kind]]:
             path.unlink()
 
 

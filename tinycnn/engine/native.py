@@ -60,12 +60,18 @@ def code_for(target: Target) -> bytes:
 
     versions = [_version(name) for name in ("numba", "llvmlite")]
     name = cache.key(*dataclasses.astuple(target), *versions) + ".o"
-    code = cache.load(name)
-    if code is None:
-        if sys.stderr.isatty():
-            print("tinycnn: compiling kernels for this CPU, once ...", file=sys.stderr)
-        code = build.object_code(target)
+    if kept := cache.load(name):
+        return bytes(kept)
+    if sys.stderr.isatty():
+        print("tinycnn: compiling kernels for this CPU, once ...", file=sys.stderr)
+    code = build.object_code(target)
+    try:
         cache.store(name, code)
+    except OSError as error:
+        import logging
+
+        log = logging.getLogger("tinycnn")
+        log.warning("compiled kernels are not kept (%s); set TINYCNN_CACHE to a folder", error)
     return code
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tinycnn.engine.arena import ALIGNMENT
-from tinycnn.engine.kernels.instructions import ATTACHED, PIECES
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.types import Array, Shape
 
@@ -43,6 +42,8 @@ class Program:
     @property
     def steps(self) -> list[int]:
         """The rows that are instructions of their own, not attached to the one before."""
+        from tinycnn.engine.kernels.instructions import ATTACHED, PIECES
+
         return [i for i, row in enumerate(self.table) if row[PIECES] != ATTACHED]
 
 

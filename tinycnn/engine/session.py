@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -16,11 +15,12 @@ from tinycnn.nn.model import Model
 from tinycnn.nn.selftest import replay
 from tinycnn.nn.types import Array
 
+if TYPE_CHECKING:
+    from tinycnn.engine.program import Program
+
 Backend = Literal["native", "numba", "numpy"]
 BACKENDS: tuple[Backend, ...] = ("native", "numba", "numpy")  # in order of preference
 MAX_THREADS = 256
-
-log = logging.getLogger("tinycnn")
 
 
 class Runner(Protocol):
@@ -36,6 +36,7 @@ class Session:
     ``backend``: "native" (kernels compiled ahead of time), "numba" (compiled here, once) or
     "numpy" (the reference); None takes the first that works here.
     ``threads``: how many share each image; None means all cores that may be used.
+    ``program``: what was planned for this model and these threads before.
     The model's self-test is replayed when the session is made.
     """
 
@@ -47,21 +48,22 @@ class Session:
         *,
         path: str = "",
         model_hash: str = "",
+        program: Program | None = None,
     ) -> None:
         self.model, self.path, self.model_hash = model, path, model_hash
-        self.threads = threads if threads is not None else min(available_cores(), MAX_THREADS)
-        if not isinstance(self.threads, int) or not 1 <= self.threads <= MAX_THREADS:
-            raise UsageError(f"threads must be a number in 1..{MAX_THREADS}, not {threads!r}")
-        self.backend, self._runner = _start(model, backend, self.threads)
-        if model.self_test:
-            replay(
-                model.self_test, model.graph, model.weights, model.preprocessing, self._runner.run
-            )
+        self.threads = checked_threads(threads)
+        self.backend, self._runner = _start(model, backend, self.threads, program)
+        replay(model, self._runner.run)
 
     def __repr__(self) -> str:
         """Name the model, its shapes, the backend and the threads."""
-        shapes = f"{self.model.input_shape} -> {self.model.graph.output_shape}"
+        shapes = f"{self.model.input_shape} -> ({self.model.classes},)"
         return f"<{self.model.name}: {shapes}, {self.backend}, {self.threads} threads>"
+
+    @property
+    def program(self) -> Program | None:
+        """What the kernels run; None with the reference."""
+        return getattr(self._runner, "program", None)
 
     def predict(self, batch: Array) -> Array:
         """Scores (N, classes) float32 for preprocessed images (N, H, W, C)."""
@@ -74,6 +76,14 @@ class Session:
             shape = ", ".join(map(str, self.model.input_shape))
             raise UsageError(f"the network takes a batch (N, {shape}), not {x.shape}")
         return self._runner.run(x)
+
+
+def checked_threads(threads: int | None) -> int:
+    """How many to run with; UsageError if that is no number of threads."""
+    chosen = threads if threads is not None else min(available_cores(), MAX_THREADS)
+    if not isinstance(chosen, int) or not 1 <= chosen <= MAX_THREADS:
+        raise UsageError(f"threads must be a number in 1..{MAX_THREADS}, not {threads!r}")
+    return chosen
 
 
 def available_cores() -> int:
@@ -94,40 +104,48 @@ def _numba_is_missing() -> str:
     return "Numba is not installed; install it: pip install numba"
 
 
-def _start(model: Model, backend: str | None, threads: int) -> tuple[Backend, Runner]:
+def _start(
+    model: Model, backend: str | None, threads: int, program: Program | None
+) -> tuple[Backend, Runner]:
     reasons = available_backends()
     if backend is not None and backend not in reasons:
         raise UsageError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
     chosen = next(b for b in BACKENDS if (b == backend if backend else not reasons[b]))
     if reasons[chosen]:
         raise BackendError(f"backend {chosen!r} cannot run here: {reasons[chosen]}")
-    if not backend:
+    if not backend and chosen != "native":
         _say_what_is_lost(chosen, reasons)
-    return chosen, _Reference(model) if chosen == "numpy" else _compile(model, chosen, threads)
+    if chosen == "numpy":
+        return chosen, _Reference(model)
+    from tinycnn.engine import native
+    from tinycnn.engine.program import Execution
+
+    program = program or _planned(model, threads)
+    return chosen, Execution(program, native.load(chosen), threads)
 
 
 def _say_what_is_lost(chosen: Backend, reasons: Mapping[Backend, str]) -> None:
     """A line about a library that is there and cannot be used, and one about the slow way."""
+    import logging  # 2 ms, which the usual start does not need
+
+    log = logging.getLogger("tinycnn")
     if chosen == "numpy":
         log.warning(
             "running in plain NumPy, some 50 times slower than it could be. %s. %s",
             *(f"{name}: {reasons[name]}" for name in ("native", "numba")),
         )
-    elif chosen != "native" and not libraries.is_absent():
+    elif not libraries.is_absent():
         log.warning("running with backend %s: %s", chosen, reasons["native"])
 
 
-def _compile(model: Model, backend: Backend, threads: int) -> Runner:
-    from tinycnn.engine import native
+def _planned(model: Model, threads: int) -> Program:
     from tinycnn.engine.lower import lower_graph
     from tinycnn.engine.plan import plan
-    from tinycnn.engine.program import Execution
     from tinycnn.engine.rewrites import rewrite
 
     with np.errstate(all="ignore"):  # as in Graph.forward
         # Nobody else holds the network: `plan` lets its kernels go one by one as it packs them.
-        program = plan(rewrite(lower_graph(model.graph, model.weights)), threads)
-    return Execution(program, native.load(backend), threads)
+        return plan(rewrite(lower_graph(model.graph, model.weights)), threads)
 
 
 class _Reference:

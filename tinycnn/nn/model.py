@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field, replace
-from typing import Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 from tinycnn.errors import ModelFileError
 from tinycnn.lightclass import dataclass
-from tinycnn.nn.graph import Graph
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.selftest import SelfTest
 from tinycnn.nn.types import Array, Shape, Weights, has_type
+
+if TYPE_CHECKING:
+    from tinycnn.nn.graph import Graph
 
 Rule = Literal["mean", "any", "max"]
 
@@ -222,12 +225,12 @@ class Model:
         if positive is not None and not 0 <= positive < classes:
             raise ModelFileError(f"decision: no class {positive} among {classes}")
 
-    @property
+    @cached_property
     def input_shape(self) -> Shape:
         """(H, W, C) of one image."""
         return self.graph.input_shape
 
-    @property
+    @cached_property
     def classes(self) -> int:
         """Number of scores the network gives; 1 for a single sigmoid unit."""
         return self.graph.output_shape[-1]
@@ -235,3 +238,26 @@ class Model:
     def forward(self, x: Array) -> Array:
         """Reference result, in plain NumPy, for x (N, H, W, C) float32 -> (N, classes)."""
         return self.graph.forward(x, self.weights)
+
+
+class RecalledModel(Model):
+    """A model that was read and checked before: its network is read when somebody asks for it.
+
+    ``read`` gives the whole model; ``parts``: the fields of `Model` but ``graph`` and ``weights``.
+    """
+
+    @classmethod
+    def of(
+        cls, read: Callable[[], Model], input_shape: Shape, classes: int, **parts: Any
+    ) -> RecalledModel:
+        """Make one without a check: `Model` made it, with what the same file says."""
+        model = cls.__new__(cls)
+        model.__dict__.update(parts, _read=read, input_shape=input_shape, classes=classes)
+        return model
+
+    def __getattr__(self, name: str) -> Any:  # only for what is not there (yet)
+        if name not in ("graph", "weights"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        whole = self._read()
+        self.__dict__.update(graph=whole.graph, weights=whole.weights)
+        return self.__dict__[name]

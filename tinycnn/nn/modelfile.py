@@ -13,36 +13,31 @@ import hashlib
 import json
 import mmap
 import os
-import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 import numpy as np
 
 from tinycnn.errors import PROGRAM, GraphError, ModelFileError, UsageError
 from tinycnn.files import atomic_write
-from tinycnn.nn import strictjson
+from tinycnn.nn import records, strictjson
 from tinycnn.nn.graph import Graph
-from tinycnn.nn.mapped import mapped
-from tinycnn.nn.model import Calibration, Decision, Figures, Model, Provenance, Sample
+from tinycnn.nn.mapped import MAX_HEADER, header_size, read
+from tinycnn.nn.model import Model
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.selftest import SelfTest
 from tinycnn.nn.types import Array, Weights, has_type, tupled
 
 FORMAT = "tinycnn-model/1"
-MAX_FILE = 1 << 30  # VGG19, the largest of its time, has 0.55 GB
-MAX_HEADER = 4 << 20  # Python's objects take up to 25 times the memory of their JSON
 MAX_MESSAGE = 500
 MAX_RANK = 8  # of a weight: a kernel has 4
-KERAS = (b"\x89HDF\r\n\x1a\n", b"PK\x03\x04")  # how .h5 and .keras files begin
 CALIBRATED = ("temperature", "thresholds", "calibration")  # of a decision, if it has them
 DIGEST = ', "sha256": '  # the last entry of the metadata: of all before it, and the weights
 TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 
 Buffer = bytes | bytearray | mmap.mmap
-T = TypeVar("T")
 
 
 def save(model: Model, path: str | os.PathLike[str], dtype: str = "float32") -> None:
@@ -154,33 +149,13 @@ def from_json(data: Any, weights: Weights, name: str) -> Model:
     return Model(
         graph=graph,
         weights=weights,
-        preprocessing=_record(Preprocessing, data.get("preprocessing", {})),
+        preprocessing=records.record(Preprocessing, data.get("preprocessing", {})),
         labels=labels,
-        decision=_decision(data.get("decision", {})),
-        provenance=_provenance(data.get("provenance", {})),
+        decision=records.decision(data.get("decision", {})),
+        provenance=records.provenance(data.get("provenance", {})),
         self_test=None if test is None else _self_test(test, graph),
         name=name,
     )
-
-
-def _decision(data: Any) -> Decision:
-    calibration = data.get("calibration") if isinstance(data, dict) else None
-    if calibration is None:
-        return _record(Decision, data)
-    parts = calibration.get("parts") if isinstance(calibration, dict) else None
-    if not isinstance(parts, dict):
-        raise ModelFileError("calibration must be an object, and its parts too")
-    samples = {part: _record(Sample, value) for part, value in parts.items()}
-    record = _record(Calibration, {**calibration, "parts": samples})
-    return _record(Decision, {**data, "calibration": record})
-
-
-def _provenance(data: Any) -> Provenance:
-    accuracy = data.get("accuracy", {}) if isinstance(data, dict) else None
-    if not isinstance(accuracy, dict):
-        raise ModelFileError("provenance must be an object, and its accuracy too")
-    figures = {part: _record(Figures, value) for part, value in accuracy.items()}
-    return _record(Provenance, {**data, "accuracy": figures})
 
 
 def _need_classifier(graph: Graph) -> None:
@@ -190,71 +165,15 @@ def _need_classifier(graph: Graph) -> None:
 
 
 def _self_test(data: Any, graph: Graph) -> SelfTest:
-    test = _record(SelfTest, data)
-    if not all(has_type(v, tuple[float, ...]) for v in (test.expected, *test.probes.values())):
-        raise ModelFileError("self_test: values must be numbers")
+    test = records.self_test(data)
     if unknown := sorted(set(test.probes) - set(graph.shapes)):
         raise ModelFileError(f"self_test: there is no layer {unknown[0]!r}")
-    if not 0 <= test.seed < 1 << 32:
-        raise ModelFileError("self_test: the seed must lie in [0, 2^32)")
     return test
-
-
-def _record(kind: type[T], data: Any) -> T:
-    """Make a dataclass of JSON, types checked; ModelFileError names the entry."""
-    where = kind.__name__.lower()
-    if not isinstance(data, Mapping):
-        raise ModelFileError(f"{where} must be an object")
-    hints = get_type_hints(kind)
-    if unknown := sorted(set(data) - set(hints)):
-        raise ModelFileError(f"{where} has an unknown entry {unknown[0]!r}")
-    values = {k: v if isinstance(v, Mapping) else tupled(v) for k, v in data.items()}
-    if where == "selftest" and isinstance(values.get("probes"), Mapping):
-        values["probes"] = {k: tupled(v) for k, v in values["probes"].items()}
-    for key, value in values.items():
-        hint = hints[key]
-        if not (isinstance(value, Mapping) if "Mapping" in str(hint) else has_type(value, hint)):
-            raise ModelFileError(f"{where}: {key} cannot be {str(value)[:60]}")
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise ModelFileError(f"{where}: {error}") from None
-
-
-def read(path: Path) -> mmap.mmap:
-    """Map a file's bytes, if it is a file of ours by its first bytes and not too large."""
-    try:
-        # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise ModelFileError(f"cannot read {path}: not a regular file")
-            if status.st_size > MAX_FILE:
-                raise ModelFileError(f"{path}: {status.st_size} bytes; at most {MAX_FILE} are read")
-            _header_size(os.pread(descriptor, 9, 0), status.st_size, path)
-            return mapped(descriptor, status.st_size)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:  # a path with a null character
-        raise ModelFileError(f"cannot read {str(path)!r}: {error}") from error
-
-
-def _header_size(head: bytes, length: int, path: object = "MODEL") -> int:
-    """Size of the header of a file of ``length`` bytes that begins with ``head``."""
-    if head.startswith(KERAS):
-        raise ModelFileError(f"{path}: a Keras file; make a model of it: {PROGRAM} convert {path}")
-    size = int.from_bytes(head[:8], "little")
-    if not 2 <= size <= min(MAX_HEADER, length - 8) or head[8:9] != b"{":
-        raise ModelFileError(f"{path}: no model file, or cut off; {PROGRAM} convert makes them")
-    return size
 
 
 def _header(data: Buffer) -> tuple[dict[str, Any], int]:
     """Parse the header strictly: (entries, where the weights begin)."""
-    size = _header_size(bytes(data[:9]), len(data))
+    size = header_size(bytes(data[:9]), len(data))
     try:
         header = strictjson.loads(bytes(data[8 : 8 + size]), MAX_HEADER)
     except ValueError as error:

@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping
 from itertools import repeat, starmap
 from math import prod
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinycnn.errors import SelfTestError
 from tinycnn.lightclass import dataclass
-from tinycnn.nn.graph import Graph
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.types import Array, Shape, Weights
+
+if TYPE_CHECKING:
+    from tinycnn.nn.graph import Graph
+    from tinycnn.nn.model import Model
 
 TOLERANCE = 1e-4  # relative to the largest expected value; float32 sums of any order stay below
 SAMPLES = 8  # values kept of each intermediate activation
@@ -92,31 +95,29 @@ def record(graph: Graph, weights: Weights, preprocessing: Preprocessing, seed: i
     return SelfTest(seed, tuple(float(v) for v in expected.ravel()), probes)
 
 
-def replay(
-    test: SelfTest,
-    graph: Graph,
-    weights: Weights,
-    preprocessing: Preprocessing,
-    predict: Callable[[Array], Array] | None = None,
-) -> float:
-    """Run the test, with ``predict`` or else with the reference; the largest relative difference.
+def replay(model: Model, predict: Callable[[Array], Array] | None = None) -> float:
+    """Run a model's test, with ``predict`` or else the reference; the largest relative difference.
 
-    SelfTestError names the first layer that is wrong, or the backend if the reference is right.
+    0 for a model without one. SelfTestError names the first layer that is wrong, or the backend if
+    the reference is right.
     """
-    x = image_like(graph.input_shape, test.seed, preprocessing)
+    test = model.self_test
+    if test is None:
+        return 0.0
+    x = image_like(model.input_shape, test.seed, model.preprocessing)
     if predict is None:
-        return _replay_reference(test, graph, weights, x)
+        return _replay_reference(model, test, x)
     difference = _difference(predict(x), test.expected)
     if difference <= TOLERANCE:
         return difference
-    _replay_reference(test, graph, weights, x)
+    _replay_reference(model, test, x)
     raise SelfTestError(
         f"self-test: the backend differs by {difference:.2g} from the reference, which is right; "
         "use --backend numpy and report it"
     )
 
 
-def _replay_reference(test: SelfTest, graph: Graph, weights: Weights, x: Array) -> float:
+def _replay_reference(model: Model, test: SelfTest, x: Array) -> float:
     def keep(name: str, value: Array) -> None:
         if name in test.probes:
             difference = _difference(_sample(value), test.probes[name])
@@ -126,7 +127,7 @@ def _replay_reference(test: SelfTest, graph: Graph, weights: Weights, x: Array) 
                     "(relative); the model file is damaged: convert it again"
                 )
 
-    difference = _difference(graph.forward(x, weights, keep), test.expected)
+    difference = _difference(model.graph.forward(x, model.weights, keep), test.expected)
     if not difference <= TOLERANCE:
         raise SelfTestError(
             f"self-test: the output differs by {difference:.2g} (relative); "
