@@ -10,7 +10,7 @@ from importlib import metadata
 
 from tinycnn import __version__, cli
 
-PACKAGES = ("numpy", "pillow", "safetensors", "numba", "llvmlite", "h5py")
+PACKAGES = ("numpy", "pillow", "numba", "llvmlite", "h5py")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
