@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from typing import IO, Any
 
-import tinycnn
-from tinycnn import cli, weights
-from tinycnn.engine.session import Session, available_cores
+from tinycnn import cli
+from tinycnn.engine.session import available_cores
 from tinycnn.errors import PROGRAM, StudyError, UsageError
 from tinycnn.evaluation import report
 from tinycnn.evaluation.document import Run, document
@@ -22,11 +21,11 @@ from tinycnn.evaluation.journal import Journal
 from tinycnn.evaluation.records import Record
 from tinycnn.evaluation.run import score
 from tinycnn.files import atomic_write
-from tinycnn.nn.model import Decision
-from tinycnn.predict import count, decision_of, threshold
+from tinycnn.opening import add_options, count, open_panel, setup_of
 from tinycnn.progress import Progress
 from tinycnn.studies.finder import Folder, find_studies
 from tinycnn.studies.names import printable
+from tinycnn.studies.panel import Panel
 from tinycnn.studies.reports import Source
 
 RESAMPLES = 1000
@@ -49,22 +48,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _evaluate(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     total = _labelled_studies(options.dataset)
-    session = tinycnn.load(options.weights, backend=options.backend, threads=options.threads)
-    decision = decision_of(session.model, options)
+    panel, source = open_panel(setup_of(options))
     records: list[Record] = []
     started = time.monotonic()
     with _outputs(options) as streams:  # a place that cannot be written to is told before the work
-        interrupted, recalled = _judge_all(records, session, decision, options, total)
+        interrupted, recalled = _judge_all(records, panel, source, options, total)
         run = Run(
             options.dataset,
-            decision,
+            panel.decision,
             options.bootstrap,
             options.seed,
             interrupted,
             time.monotonic() - started,
             recalled,
         )
-        found = document(records, _source(session), run)
+        found = document(records, source, run)
         _write(found, options, *streams)
     if interrupted:
         _say_interrupted(len(records), total, options.resume)
@@ -76,11 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     about = "Measure a model on labelled studies: by image, study and patient, by body part."
     parser = cli.Parser("evaluate", about, EPILOG)
     parser.add_argument("dataset", metavar="DATASET", help="a folder of labelled studies")
-    parser.add_argument(
-        "--weights", default=weights.DEFAULT, metavar="NAME|PATH", help="model; default %(default)s"
-    )
-    parser.add_argument("--rule", choices=("mean", "any", "max"), help="default: the model's")
-    parser.add_argument("--threshold", type=threshold, help="between 0 and 1; default the model's")
+    add_options(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document with everything")
     form.add_argument("--csv", action="store_true", help="a row per view")
@@ -94,8 +88,6 @@ def _parser() -> argparse.ArgumentParser:
         help="resamples of patients for the intervals; default %(default)s",
     )  # fmt: skip
     parser.add_argument("--seed", type=_seed, default=1, help="of the resamples; default 1")
-    parser.add_argument("--backend", help="numba or numpy; default: the fastest that runs here")
-    parser.add_argument("--threads", type=count, help="default: one per core")
     return parser
 
 
@@ -120,8 +112,8 @@ def _labelled_studies(root: str) -> int:
 
 def _judge_all(
     records: list[Record],
-    session: Session,
-    decision: Decision,
+    panel: Panel,
+    source: Source,
     options: argparse.Namespace,
     total: int,
 ) -> tuple[bool, int]:
@@ -129,7 +121,7 @@ def _judge_all(
     recalled = 0
     root, threads = options.dataset, options.threads or available_cores()
     journal = (
-        Journal(options.resume, root, session.model_hash, decision)
+        Journal(options.resume, root, source, panel.decision)
         if options.resume
         else nullcontext(None)
     )
@@ -154,7 +146,7 @@ def _judge_all(
         try:
             with (
                 warnings.catch_warnings(),
-                closing(score(unknown(), root, session, threads)) as scored,
+                closing(score(unknown(), root, panel, threads)) as scored,
             ):
                 warnings.simplefilter("ignore")
                 for record in scored:
@@ -164,11 +156,6 @@ def _judge_all(
         except KeyboardInterrupt:
             return True, recalled
     return False, recalled
-
-
-def _source(session: Session) -> Source:
-    path, version = str(session.path), tinycnn.__version__
-    return Source(session.model, session.model_hash, path, session.backend, version)
 
 
 @contextmanager

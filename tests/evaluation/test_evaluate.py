@@ -19,12 +19,14 @@ from tinycnn.nn.model import Decision
 from tinycnn.nn.modelfile import save
 from tinycnn.studies.finder import Folder, find_studies
 from tinycnn.studies.names import parse_mura
+from tinycnn.studies.panel import Panel
 from tinycnn.studies.reports import Source
 from tinycnn.studies.verdict import predict_studies
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "demos"))
 
+SOURCE = Source(brightness_model(), "0" * 64, "m", "numpy", "0")
 # part/patient/study: brightness of each view; the model's probability is brightness / 255
 STUDIES = {
     "XR_HAND/patient00001/study1_positive": (250, 200),
@@ -63,6 +65,10 @@ def as_json(capsys, dataset, model, *more, status=0):
     found, out, err = command(capsys, dataset, "--weights", model, "--json", *more)
     assert found == status, err
     return json.loads(out)
+
+
+def panel_of(*sessions):
+    return Panel(sessions, sessions[0].model.decision)
 
 
 def without_times(found):
@@ -202,8 +208,8 @@ def test_an_interrupted_run_reports_and_goes_on(capsys, dataset, model, tmp_path
     with kept.open("ab") as stream:
         stream.write(b'{"study": "XR_WR')  # the power failed
     decoded = []
-    original = run.read_view
-    monkeypatch.setattr(run, "read_view", lambda e, m: decoded.append(e) or original(e, m))
+    original = Panel.read
+    monkeypatch.setattr(Panel, "read", lambda p, e: decoded.append(e) or original(p, e))
     resumed = as_json(capsys, dataset, model, "--resume", kept)
     assert len(decoded) == 4  # the views of the other three studies
     assert without_times(resumed) == without_times(whole)
@@ -309,13 +315,13 @@ def test_a_model_that_looks_for_no_label_is_one_line(capsys, dataset, tmp_path):
 def test_few_views_wait_however_many_there_are(dataset):
     """Views that are decoded and not yet judged are never more than a bound."""
     live, most = 0, 0
-    original = run.read_view
+    original = Panel.read
 
-    def read(entry, model):
+    def read(panel, entry):
         nonlocal live, most
         live += 1
         most = max(most, live)
-        return original(entry, model)
+        return original(panel, entry)
 
     def predict(batch):
         nonlocal live
@@ -325,8 +331,8 @@ def test_few_views_wait_however_many_there_are(dataset):
     folders = [f for f in find_studies(dataset) for _ in range(100)]
     session = FakeSession(brightness_model(), predict)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "read_view", read)
-        scored = list(run.score(folders, str(dataset), session, 2))
+        patch.setattr(Panel, "read", read)
+        scored = list(run.score(folders, str(dataset), panel_of(session), 2))
     assert [r.path for r in scored] == [f.path for f in folders]
     assert most - 100 <= 2 * run.AHEAD + run.BATCH  # 100 of them are refused
 
@@ -344,7 +350,7 @@ def test_studies_that_need_no_network_are_told_at_once(tmp_path):
             seen.append(folder)
             yield folder
 
-    scored = run.score(folders(), str(tmp_path), session, 1)
+    scored = run.score(folders(), str(tmp_path), panel_of(session), 1)
     assert next(scored).refused[0][1] == "the file is empty"
     assert len(seen) <= run.AHEAD + 1
     scored.close()
@@ -364,8 +370,7 @@ def test_phantoms_with_a_shipped_model(capsys, tmp_path):
 
 
 def test_a_document_without_records_is_sound():
-    source = Source(brightness_model(), "0" * 64, "m", "numpy", "0")
-    found = document.document([], source, document.Run("d", Decision(positive=1)))
+    found = document.document([], SOURCE, document.Run("d", Decision(positive=1)))
     assert found["levels"]["study"]["all"]["kappa"] == {"value": None, "low": None, "high": None}
     json.dumps(found, allow_nan=False)
 
@@ -389,5 +394,5 @@ def test_a_study_of_another_layout_is_called_by_its_folder():
 
 def test_the_journal_knows_a_study_below_its_root(dataset, tmp_path):
     folder = next(find_studies(dataset))
-    with journal.Journal(str(tmp_path / "new"), str(dataset), "0", Decision(positive=1)) as kept:
+    with journal.Journal(str(tmp_path / "new"), str(dataset), SOURCE, Decision(positive=1)) as kept:
         assert kept.recall(folder) is None

@@ -16,10 +16,11 @@ from tinycnn.errors import UsageError
 from tinycnn.nn import modelfile
 from tinycnn.nn.model import Decision, Provenance
 from tinycnn.predict import main
-from tinycnn.studies.ensemble import common_decision, judge_together
+from tinycnn.studies.ensemble import common_decision
 from tinycnn.studies.finder import find_studies
+from tinycnn.studies.panel import Panel
 from tinycnn.studies.reports import disagreement
-from tinycnn.studies.verdict import judge
+from tinycnn.studies.verdict import judge, judge_with
 
 
 def halved(**changes):
@@ -39,6 +40,10 @@ def folder(tmp_path):
 
 def sessions(*models):
     return [FakeSession(model) for model in models]
+
+
+def judge_together(folder, pair, decision):
+    return judge_with(folder, Panel(tuple(pair), decision))
 
 
 def test_the_mean_by_hand(folder):

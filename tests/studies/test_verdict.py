@@ -12,7 +12,7 @@ from tinycnn.errors import ImageError, StudyError, UsageError
 from tinycnn.nn.graph import Sequential
 from tinycnn.nn.layers import Dense
 from tinycnn.nn.model import Decision, Model
-from tinycnn.studies import verdict
+from tinycnn.studies import panel
 from tinycnn.studies.verdict import decide, predict_studies, predict_study, read_images
 
 PROBABILITIES = st.lists(st.floats(0, 1), min_size=1, max_size=9)
@@ -171,14 +171,14 @@ def test_cautions(tmp_path, session):
 def test_a_vanished_file_is_a_row(tmp_path, session, monkeypatch):
     study(tmp_path, 9, 9)
     results = predict_studies(tmp_path, session)
-    read = verdict.read_picture
+    read = panel.read_picture
 
     def vanish(path, *rest):
         if path.endswith("image2.png"):
             (tmp_path / "image2.png").unlink()
         return read(path, *rest)
 
-    monkeypatch.setattr(verdict, "read_picture", vanish)
+    monkeypatch.setattr(panel, "read_picture", vanish)
     (result,) = results
     assert [row.status for row in result.rows] == ["judged", "refused"]
     assert "No such file" in result.rows[1].reason

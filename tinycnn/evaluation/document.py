@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.evaluation import levels, metrics
+from tinycnn.evaluation import levels, members, metrics
 from tinycnn.evaluation.published import published
 from tinycnn.evaluation.records import Record
 from tinycnn.lightclass import dataclass
@@ -17,7 +17,6 @@ from tinycnn.studies.names import natural_key
 from tinycnn.studies.records import text
 from tinycnn.studies.reports import Source
 from tinycnn.studies.verdict import label_names
-from tinycnn.studies.worth import cautions
 
 SCHEMA = "tinycnn-evaluation/1"
 LEVEL = 0.95
@@ -46,17 +45,20 @@ def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, A
     tables = _tables(groups, len(levels.patients_of(used)), run)
     parts = list(dict.fromkeys(part for _, part in groups))
     studies = [_study(record, run.decision) for record in every]
+    models = [_model(one) for one in (source, *source.others)]
     return {
         "schema": SCHEMA,
         "tinycnn": source.version,
-        "model": _model(source),
+        "model": models[0],
+        **({"models": models} if source.others else {}),
+        "flip": source.flip,
         "dataset": _dataset(every, run.dataset),
         "interrupted": run.interrupted,
         "recalled": run.recalled,
         "rule": run.decision.rule,
         "threshold": run.decision.threshold,
         "thresholds": dict(run.decision.thresholds),
-        "temperature": run.decision.temperature,
+        "temperature": None if source.others else run.decision.temperature,
         "bootstrap": {
             "seed": run.seed,
             "resamples": run.resamples,
@@ -65,6 +67,7 @@ def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, A
         },
         "levels": {level: {part: tables[level, part] for part in parts} for level in LEVELS},
         "rules": {rule: {part: tables[rule, part] for part in parts} for rule in levels.RULES},
+        **members.of_all(used, run.decision, tables, models),
         "published": published(),
         "roc": {p: metrics.roc(groups["study", p].true, groups["study", p].score) for p in parts},
         "reliability": {
@@ -77,7 +80,7 @@ def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, A
             "decode": sum(record.seconds[0] for record in every),
             "inference": sum(record.seconds[1] for record in every),
         },
-        "caution": " ".join(cautions(source.model)),
+        "caution": " ".join(source.cautions),
     }
 
 
@@ -155,12 +158,17 @@ def _study(record: Record, decision: Decision) -> dict[str, Any]:
         "probability": probability,
         "verdict_positive": said,
         "correct": said == record.truth if known else None,
-        "views": [
-            {"name": name, "path": text(os.path.join(record.path, name)), "probability": value}
-            for name, value in record.views
-        ],
+        **members.of_study(record, decision),
+        "views": [_view(record, number) for number in range(len(record.views))],
         "refused": [{"name": name, "reason": reason} for name, reason in record.refused],
     }
+
+
+def _view(record: Record, number: int) -> dict[str, Any]:
+    name, value = record.views[number]
+    path = text(os.path.join(record.path, name))
+    own = {"members": list(record.members[number])} if record.members else {}
+    return {"name": name, "path": path, "probability": value, **own}
 
 
 def _worst_studies(studies: Sequence[dict[str, Any]]) -> list[str]:

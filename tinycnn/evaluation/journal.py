@@ -1,6 +1,6 @@
 """A journal of the studies that are done, so that a run that was broken off can go on.
 
-JSON lines: the first says which model, decision and data set; each further line is one study,
+JSON lines: the first says which models, decision and data set; each further line is one study,
 written as soon as it is known. A last line that is damaged (the power failed) is dropped.
 """
 
@@ -17,29 +17,32 @@ from tinycnn.nn import strictjson
 from tinycnn.nn.model import Decision
 from tinycnn.studies.finder import Folder
 from tinycnn.studies.names import printable
+from tinycnn.studies.reports import Source
 
 SCHEMA = "tinycnn-evaluation-journal/1"
 MAX_LINE = 16 << 20
 
 
 class Journal:
-    """Used as ``with Journal(path, root, model_hash, decision) as journal: ...``.
+    """Used as ``with Journal(path, root, source, decision) as journal: ...``.
 
     `recall` gives back what an earlier run wrote about a study, `add` writes. UsageError if the
-    file is no journal, or one of another model, decision or data set.
+    file is no journal, or one of other models, another decision or data set.
     """
 
-    def __init__(self, path: str, root: str, model_hash: str, decision: Decision) -> None:
+    def __init__(self, path: str, root: str, source: Source, decision: Decision) -> None:
         self.path, self.root = path, root
         self.header = {
             "schema": SCHEMA,
-            "model": model_hash,
+            "models": [one.model_hash for one in (source, *source.others)],
+            "flip": source.flip,
             "rule": decision.rule,
             "threshold": decision.threshold,
             "thresholds": dict(decision.thresholds),
             "positive": decision.positive,
             "dataset": printable(os.path.realpath(root)),
         }
+        self.members = len(source.others) + 1 if source.others else 0  # figures of a view
         self.done: dict[str, Any] = {}
         self.stream: IO[bytes] | None = None
 
@@ -87,6 +90,7 @@ class Journal:
             views=tuple((name, float(probability)) for name, probability in line["views"]),
             refused=tuple((name, reason) for name, reason in line["refused"]),
             seconds=(float(line["seconds"][0]), float(line["seconds"][1])),
+            members=tuple(tuple(own) for own in line.get("members", ())),
         )
         return record if answered(record) == expected(folder) else None
 
@@ -98,7 +102,7 @@ class Journal:
             "refused": record.refused,
             "seconds": record.seconds,
         }
-        self._write(line)
+        self._write(line | ({"members": record.members} if self.members else {}))
 
     def _write(self, line: object) -> None:
         assert self.stream is not None
@@ -131,7 +135,7 @@ class Journal:
         if number == 1:
             self._check_header(value)
             return ""
-        if not _is_study(value):
+        if not _is_study(value, self.members):
             return "not the record of a study"
         self.done[value["study"]] = value
         return ""
@@ -146,18 +150,31 @@ class Journal:
                 )
 
 
-def _is_study(value: Any) -> bool:
-    if not isinstance(value, dict) or set(value) != {"study", "views", "refused", "seconds"}:
+def _is_study(value: Any, members: int) -> bool:
+    """Whether ``value`` is what `add` writes, with ``members`` figures of each view."""
+    names = {"study", "views", "refused", "seconds"} | ({"members"} if members else set())
+    if not isinstance(value, dict) or set(value) != names:
         return False
     seconds = value["seconds"]
     return (
         isinstance(value["study"], str)
         and _pairs(value["views"], float)
         and all(0 <= probability <= 1 for _, probability in value["views"])
+        and (not members or _rows(value["members"], len(value["views"]), members))
         and _pairs(value["refused"], str)
         and isinstance(seconds, list)
         and len(seconds) == 2
         and all(isinstance(number, float) for number in seconds)
+    )
+
+
+def _rows(value: Any, rows: int, columns: int) -> bool:
+    """Whether ``value`` is a table of probabilities."""
+    return (
+        isinstance(value, list)
+        and len(value) == rows
+        and all(isinstance(row, list) and len(row) == columns for row in value)
+        and all(isinstance(p, float) and 0 <= p <= 1 for row in value for p in row)
     )
 
 

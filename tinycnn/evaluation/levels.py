@@ -95,6 +95,26 @@ def by_part(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
     return parts
 
 
+def members_of(records: Sequence[Record]) -> int:
+    """How many models there are, if there are several; else 0."""
+    return max((len(own) for record in records for own in record.members), default=0)
+
+
+def alone(records: Iterable[Record], number: int) -> list[Record]:
+    """The ``records`` as they were if only the model of this ``number`` had been there."""
+    return [
+        replace(
+            record,
+            views=tuple(
+                (name, own[number])
+                for (name, _), own in zip(record.views, record.members, strict=True)
+            ),
+            members=(),
+        )
+        for record in records
+    ]
+
+
 def cases(answers: Sequence[Answer]) -> Cases:
     """``answers`` as arrays."""
     return Cases(
@@ -106,7 +126,10 @@ def cases(answers: Sequence[Answer]) -> Cases:
 
 
 def all_cases(records: Sequence[Record], decision: Decision) -> dict[tuple[str, str], Cases]:
-    """(level or rule, body part) -> cases: image, study, patient, and study by each of `RULES`."""
+    """(level or rule, body part) -> cases: image, study, patient, and study by each of `RULES`.
+
+    Of several models also "model 0", "model 1": study by what that one alone says.
+    """
     found: dict[tuple[str, str], Cases] = {}
     by_study = by_part(studies(records, decision))
     for part, answers in by_part(images(records, decision)).items():
@@ -119,4 +142,7 @@ def all_cases(records: Sequence[Record], decision: Decision) -> dict[tuple[str, 
         own = decision if rule == decision.rule else replace(decision, rule=rule, thresholds={})
         for part, answers in by_part(studies(records, own)).items():
             found[rule, part] = cases(answers)
+    for number in range(members_of(records)):
+        for part, answers in by_part(studies(alone(records, number), decision)).items():
+            found[f"model {number}", part] = cases(answers)
     return found

@@ -16,7 +16,8 @@ class Record:
     """One study: the probability of each view, and why others have none.
 
     ``id``: the folder below the data set, without the label in its name. ``seconds``: decoding (of
-    all views, on whatever threads), inference (its share of the batches).
+    all views, on whatever threads), inference (its share of the batches). ``members``: of several
+    models, what each says of each view; empty for one.
     """
 
     id: str
@@ -25,6 +26,7 @@ class Record:
     views: tuple[tuple[str, float], ...]
     refused: tuple[tuple[str, str], ...]
     seconds: tuple[float, float] = (0.0, 0.0)
+    members: tuple[tuple[float, ...], ...] = ()
 
     @property
     def truth(self) -> bool | None:

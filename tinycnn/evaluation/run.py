@@ -13,20 +13,16 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from tinycnn.errors import UsageError
 from tinycnn.evaluation.records import EACH, Record, study_id
-from tinycnn.nn.model import Model
-from tinycnn.nn.types import Array
 from tinycnn.studies.finder import Entry, Folder
 from tinycnn.studies.names import printable
+from tinycnn.studies.panel import BATCH, Inputs, Panel
 from tinycnn.studies.result import Row
-from tinycnn.studies.verdict import BATCH, Session, read_view, score_view
 
 AHEAD = 2 * BATCH  # views that may wait, for each thread
 
-_Read = tuple[Row, Array | None, float]
+_Read = tuple[Row, Inputs, float]
 
 
 @dataclass
@@ -42,29 +38,28 @@ class _Open:
 
 @dataclass
 class _Batch:
-    """Views that wait for the network: of which study, at which place."""
+    """Views that wait for the networks: of which study, at which place."""
 
     places: list[tuple[_Open, int, Row]] = field(default_factory=list)
-    inputs: list[Array] = field(default_factory=list)
+    inputs: list[Inputs] = field(default_factory=list)
 
 
 def score(
-    folders: Iterable[Folder], root: str, session: Session, threads: int = 1
+    folders: Iterable[Folder], root: str, panel: Panel, threads: int = 1
 ) -> Generator[Record, None, None]:
     """Yield a `Record` of each study in ``folders``, in their order, soon after its last view.
 
     ``threads`` decode. What cannot be read is refused, with the reason, and stops nothing. Closing
     the iterator drops what was under way.
     """
-    model = session.model
-    if model.decision.positive is None:
+    if panel.decision.positive is None:
         raise UsageError(
-            f"model {model.name!r} looks for no label, so nothing can be right or wrong; "
+            f"model {panel.models[0].name!r} looks for no label, so nothing can be right or wrong; "
             "convert it again with --positive LABEL"
         )
     pool = ThreadPoolExecutor(threads, "decode")
     try:
-        yield from _ordered(folders, root, session, pool.submit, AHEAD * threads)
+        yield from _ordered(folders, root, panel, pool.submit, AHEAD * threads)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -72,13 +67,13 @@ def score(
 def _ordered(
     folders: Iterable[Folder],
     root: str,
-    session: Session,
+    panel: Panel,
     submit: Callable[..., Future[_Read]],
     ahead: int,
 ) -> Iterator[Record]:
     begun: deque[_Open] = deque()
-    for batch in _batches(folders, begun, session.model, submit, ahead):
-        _infer(batch, session)
+    for batch in _batches(folders, begun, panel, submit, ahead):
+        _infer(batch, panel)
         while begun and not begun[0].missing:
             yield _record(begun.popleft(), root)
 
@@ -86,7 +81,7 @@ def _ordered(
 def _batches(
     folders: Iterable[Folder],
     begun: deque[_Open],
-    model: Model,
+    panel: Panel,
     submit: Callable[..., Future[_Read]],
     ahead: int,
 ) -> Iterator[_Batch]:
@@ -94,7 +89,7 @@ def _batches(
     waiting: deque[tuple[_Open, int, Future[_Read]]] = deque()
     batch, views = _Batch(), _views(folders, begun)
     for study, place, entry in views:
-        waiting.append((study, place, submit(_timed_read, entry, model)))
+        waiting.append((study, place, submit(_timed_read, entry, panel)))
         if len(waiting) >= ahead:
             _take(waiting, batch)
         if len(batch.inputs) >= BATCH or not begun[0].missing:  # full, or a study needs no network
@@ -117,33 +112,33 @@ def _views(folders: Iterable[Folder], begun: deque[_Open]) -> Iterator[tuple[_Op
             yield study, place, entry
 
 
-def _timed_read(entry: Entry, model: Model) -> _Read:
+def _timed_read(entry: Entry, panel: Panel) -> _Read:
     started = time.perf_counter()
-    row, x = read_view(entry, model)
-    return row, x, time.perf_counter() - started
+    row, inputs = panel.read(entry)
+    return row, inputs, time.perf_counter() - started
 
 
 def _take(waiting: deque[tuple[_Open, int, Future[_Read]]], batch: _Batch) -> None:
     """Put the view that waits longest into ``batch``, or its refusal into its study."""
     study, place, future = waiting.popleft()
-    row, x, seconds = future.result()
+    row, inputs, seconds = future.result()
     study.decode += seconds
-    if x is None:
+    if not inputs:
         study.rows[place] = row
         study.missing -= 1
     else:
         batch.places.append((study, place, row))
-        batch.inputs.append(x)
+        batch.inputs.append(inputs)
 
 
-def _infer(batch: _Batch, session: Session) -> None:
+def _infer(batch: _Batch, panel: Panel) -> None:
     if not batch.inputs:
         return
     started = time.perf_counter()
-    outputs = session.predict(np.concatenate(batch.inputs))
+    rows = panel.score([row for _, _, row in batch.places], batch.inputs)
     share = (time.perf_counter() - started) / len(batch.inputs)
-    for (study, place, row), output in zip(batch.places, outputs, strict=True):
-        study.rows[place] = score_view(row, output, session.model, session.model.decision)
+    for (study, place, _), row in zip(batch.places, rows, strict=True):
+        study.rows[place] = row
         study.inference += share
         study.missing -= 1
 
@@ -158,6 +153,7 @@ def _record(study: _Open, root: str) -> Record:
         views=tuple(
             (printable(row.file), row.probability) for row in rows if row.probability is not None
         ),
+        members=tuple(row.members for row in rows if row.members),
         refused=tuple((printable(row.file), row.reason) for row in rows if row.probability is None),
         seconds=(study.decode, study.inference),
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinycnn.nn.model import Model
 from tinycnn.nn.types import Array
-from tinycnn.studies.verdict import Session
+from tinycnn.studies.panel import Session
 
 
 class Mirrored:

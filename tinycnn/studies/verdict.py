@@ -10,33 +10,18 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
 
 from tinycnn.errors import ImageError, StudyError, UsageError
 from tinycnn.nn.model import Decision, Model
 from tinycnn.nn.types import Array
-from tinycnn.studies.calibrated import remark, scaled
+from tinycnn.studies.calibrated import remark
 from tinycnn.studies.finder import Entry, Folder, find_studies
-from tinycnn.studies.images import read_picture
 from tinycnn.studies.names import printable
+from tinycnn.studies.panel import BATCH, Panel, Session, read_input
 from tinycnn.studies.result import Row, Seconds, StudyResult
 from tinycnn.studies.worth import cautions, worth
-
-BATCH = 8  # views that are in memory together, however many a study has
-ROUNDING = 1e-4  # how far float32 may leave 0..1
-
-
-class Session(Protocol):
-    """What turns (N, H, W, C) float32 into scores (N, classes) float32, and its model."""
-
-    @property
-    def model(self) -> Model:
-        """The model whose preprocessing, labels and decision rule apply."""
-
-    def predict(self, batch: Array, /) -> Array:
-        """Scores (N, classes) of ``batch`` (N, H, W, C)."""
 
 
 def predict_study(
@@ -75,21 +60,27 @@ def read_images(paths: Iterable[str | os.PathLike[str]], model: Session) -> Arra
     batch = []
     for path in paths:
         try:
-            batch.append(_input(os.fspath(path), model.model)[0])
+            batch.append(read_input(os.fspath(path), model.model)[0])
         except ImageError as error:
             raise ImageError(f"{printable(os.fspath(path))}: {error}") from error
     return np.concatenate([np.empty((0, *model.model.input_shape), np.float32), *batch])
 
 
 def judge(folder: Folder, session: Session, decision: Decision | None = None) -> StudyResult:
-    """Judge the study in ``folder``; UsageError if the model is not one for images.
+    """Judge the study in ``folder`` with one model; see `judge_with`."""
+    return judge_with(folder, Panel((session,), decision or session.model.decision))
 
-    What the model's calibration says of the study's body part is applied, and told.
+
+def judge_with(folder: Folder, panel: Panel) -> StudyResult:
+    """Judge the study in ``folder``; UsageError if a model is not one for images.
+
+    What a single model's calibration says of the study's body part is applied, and told. Of
+    several models the mean of each view's probabilities counts; ``members``, of rows and of the
+    study, are the models' own, each at its temperature.
     """
-    model, part = session.model, folder.name.body_part
-    general = model.decision if decision is None else decision
+    model, part, general = panel.models[0], folder.name.body_part, panel.decision
     decision = general.on(part)
-    rows, seconds = _judge_views(folder.entries, session, decision)
+    rows, seconds = _judge_views(folder.entries, panel)
     scores = [row.scores for row in rows if row.status == "judged"]
     labels = label_names(model)
     positive, probability, verdict = None, None, None
@@ -101,7 +92,7 @@ def judge(folder: Folder, session: Session, decision: Decision | None = None) ->
         values = [row.probability for row in rows if row.probability is not None]
         positive, probability = decide(values, decision)
         verdict = labels[decision.positive or 0] if positive else opposite(labels, decision)
-    return StudyResult(
+    result = StudyResult(
         path=folder.path,
         body_part=part,
         patient=folder.name.patient,
@@ -115,11 +106,16 @@ def judge(folder: Folder, session: Session, decision: Decision | None = None) ->
         probability=probability,
         scores=mean,
         worth=worth(model, part, decision),
-        cautions=cautions(model),
+        cautions=cautions(*panel.models),
         seconds=seconds,
         threshold_of=general.threshold_of(part),
         calibration=remark(model, part, general),
     )
+    if len(panel.models) == 1:
+        return result
+    from tinycnn.studies.ensemble import of_several
+
+    return of_several(result, panel.models)
 
 
 def decide(values: Sequence[float], decision: Decision) -> tuple[bool, float]:
@@ -152,62 +148,19 @@ def label_names(model: Model) -> tuple[str, ...]:
     return tuple(f"class {i}" for i in range(max(model.classes, 2)))
 
 
-def _judge_views(
-    entries: Sequence[Entry], session: Session, decision: Decision
-) -> tuple[tuple[Row, ...], Seconds]:
+def _judge_views(entries: Sequence[Entry], panel: Panel) -> tuple[tuple[Row, ...], Seconds]:
     rows: list[Row] = []
     decode = inference = 0.0
     for first in range(0, len(entries), BATCH):
         started = time.perf_counter()
-        read = [read_view(entry, session.model) for entry in entries[first : first + BATCH]]
+        read = [panel.read(entry) for entry in entries[first : first + BATCH]]
         decoded = time.perf_counter()
-        usable = [x for _, x in read if x is not None]
-        scores = iter(session.predict(np.concatenate(usable)) if usable else ())
+        usable = [(row, inputs) for row, inputs in read if inputs]
+        scored = iter(panel.score(*zip(*usable, strict=True)) if usable else ())
         inference += time.perf_counter() - decoded
         decode += decoded - started
-        for row, x in read:
-            rows.append(
-                row if x is None else score_view(row, next(scores), session.model, decision)
-            )
+        rows += [next(scored) if inputs else row for row, inputs in read]
     return tuple(rows), Seconds(decode, inference)
-
-
-def read_view(entry: Entry, model: Model) -> tuple[Row, Array | None]:
-    """Return the row of ``entry``, and its input (1, H, W, C) if it can be judged."""
-    if entry.status != "view":
-        return Row(entry.name, entry.status, entry.reason), None
-    try:
-        x, notes = _input(entry.path, model)
-    except ImageError as error:
-        return Row(entry.name, "refused", str(error)), None
-    return Row(entry.name, "judged", notes=notes), x
-
-
-def _input(path: str, model: Model) -> tuple[Array, tuple[str, ...]]:
-    """What the network is given for one image, (1, H, W, C), and what is worth saying about it."""
-    if len(model.input_shape) != 3:
-        raise UsageError(f"model {model.name!r} takes {model.input_shape}, not images")
-    picture = read_picture(path, model.input_shape[:2], model.preprocessing)
-    return model.preprocessing.normalise(picture.pixels[None]), picture.notes
-
-
-def score_view(row: Row, output: Array, model: Model, decision: Decision) -> Row:
-    """Put the network's output (classes,) into ``row``; refuse what is no score."""
-    values = [float(value) for value in output]
-    if not np.isfinite(values).all():
-        return Row(row.file, "refused", "the model's output is not finite", notes=row.notes)
-    probabilities = decision.positive is not None or len(values) == 1
-    if probabilities and not all(-ROUNDING <= value <= 1 + ROUNDING for value in values):
-        reason = f"the model's output {max(values, key=abs):.4g} is no probability"
-        return Row(row.file, "refused", reason, notes=row.notes)
-    if probabilities:
-        values = [min(max(value, 0.0), 1.0) for value in values]
-    if len(values) == 1:
-        values = [1.0 - values[0], values[0]]
-    probability = None
-    if decision.positive is not None:
-        probability = scaled(values[decision.positive], decision.temperature)
-    return Row(row.file, "judged", "", tuple(values), probability, row.notes)
 
 
 def opposite(labels: tuple[str, ...], decision: Decision) -> str:
