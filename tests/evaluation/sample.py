@@ -80,6 +80,15 @@ def document(
             "trained_on": "drawings of radiographs (demos/phantoms.py: 3600 studies of seed 1)",
             "demonstration": True, "labels": ["negative", "positive"], "positive": "positive",
         },
+        "models": [
+            {"name": "mobilenetv2-phantoms", "sha256": "d0" * 32, "demonstration": True},
+            {"name": "cnn5-phantoms", "sha256": "11" * 32, "demonstration": True},
+        ],
+        "flip": True,
+        "members": [{"name": name, "study": levels} for name in ("mobilenetv2-p", "cnn5-p")],
+        "disagreement": {
+            name: {"studies": 40, "differing": 7, "share": 0.175} for name in [*parts, "all"]
+        },
         "dataset": {
             "path": "datasets/phantoms-500", "studies": studies, "patients": studies,
             "views": 2 * studies, "refused": 3, "unlabelled": 0, "without_verdict": 0,
@@ -115,8 +124,9 @@ def study(
         "id": f"{part}/patient{number:05}/study1", "path": f"{part}/patient{number:05}/study1",
         "body_part": part, "patient": f"patient{number:05}", "label": int(truth),
         "probability": score, "verdict_positive": score >= 0.5, "correct": (score >= 0.5) == truth,
+        "members": [score, score], "differ": False,
         "views": [
-            {"name": f"image{i + 1}.png", "path": path, "probability": score}
+            {"name": f"image{i + 1}.png", "path": path, "probability": score, "members": [0.1, 0.2]}
             for i, path in enumerate(shown)
         ],
         "refused": [],

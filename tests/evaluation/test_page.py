@@ -224,9 +224,13 @@ def test_studies_without_a_body_part():
 
 def test_real_weights_bear_no_banner_and_no_interruption():
     given = document()
-    given["model"]["demonstration"] = False
+    for model in (given["model"], *given["models"]):
+        model["demonstration"] = False
     words = read(page(given)).words
     assert "DEMONSTRATION" not in words
+    given["models"][1]["demonstration"] = True  # one is enough
+    assert "DEMONSTRATION" in read(page(given)).words
+    del given["models"]
     assert "no comparison" not in words
     assert "no comparison" in read(page(document())).words
     assert "Interrupted" not in words

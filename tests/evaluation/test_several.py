@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 
 import numpy as np
 import pytest
 
 from tests.evaluation.test_evaluate import command, dataset, without_times  # noqa: F401
+from tests.evaluation.test_page import read
 from tests.studies.conftest import FakeSession, brightness_model
 from tests.studies.test_ensemble import halved
 from tinycnn.evaluation import run
+from tinycnn.evaluation.page import page
 from tinycnn.nn.modelfile import save
 from tinycnn.studies.ensemble import common_decision
 from tinycnn.studies.finder import find_studies
@@ -124,3 +128,43 @@ def test_inputs_of_several_models_are_bounded_too(dataset):  # noqa: F811
     assert len(records) == 600
     assert all(len(record.members) == len(record.views) for record in records)
     assert most <= 2 * run.AHEAD + run.BATCH
+
+
+def test_text_and_csv_show_how_they_differ(capsys, dataset, both):  # noqa: F811
+    status, out, _ = command(capsys, dataset, *both, "--flip")
+    assert status == 0
+    flip = "; scores: mean of each view and its mirror image\n"
+    names = [rf"model {name} \(sha256 .{{12}}\){flip}" for name in ("whole", "half")]
+    assert re.match("".join(names), out)
+    rows = dict(re.findall(r"^(their mean|whole|half) +(\S+) ", out, re.MULTILINE))
+    assert rows == {"their mean": "0.80", "whole": "0.80", "half": "0.60"}
+    said = " ".join(out.split())
+    assert "differ on 1 of 5 studies (20.0%): XR_HAND 1 of 3, XR_WRIST 0 of 2;" in said
+    status, out, _ = command(capsys, dataset, *both, "--csv")
+    (first, *_), *_ = [list(csv.DictReader(out.splitlines()))]
+    members = [float(p) for p in first["members"].split()]
+    assert members == pytest.approx([250 / 255, 125 / 255])
+    assert float(first["probability"]) == pytest.approx(np.mean(members))
+    _, out, _ = command(capsys, dataset, both[0])
+    assert "EACH MODEL" not in out
+    assert "mirror" not in out
+
+
+def test_no_labelled_study_was_judged(capsys, dataset, both):  # noqa: F811
+    for image in dataset.rglob("*.png"):
+        image.write_bytes(b"")
+    assert "differ on" not in command(capsys, dataset, *both)[1]
+
+
+def test_the_page_shows_each_model_and_how_often_they_differ(evaluated, both):
+    html = page(evaluated(*both, "--flip"))
+    words = read(html).words
+    assert "Evaluation of the mean of whole, half" in words
+    assert "Their verdicts differ on 1 of 5 studies (20.0\u202f%)" in words
+    assert "Each model alone, by study, all body parts" in words
+    assert re.search(r"Averaged withhalf, SHA-256 \w{64}", words)
+    assert "Mirror imagesaveraged in" in words
+    assert "the models: 0.12, 0.06" in words  # of the one study that is judged wrongly
+    alone = read(page(evaluated(both[0]))).words
+    assert "each alone" not in alone
+    assert "Averaged" not in alone

@@ -65,8 +65,14 @@ def _judgement(study: Document, one: Document, document: Document) -> str:
     return (
         f'<p>named {truth},<br><em class="{"agrees" if truth == verdict else "differs"}">'
         f"judged {verdict}</em></p>"
-        f"<p>p(positive) {figure(value)}</p>{charts.score(value, limit)}"
+        f"<p>p(positive) {figure(value)}{_members(one)}</p>{charts.score(value, limit)}"
     )
+
+
+def _members(one: Document) -> str:
+    """What each of several models says."""
+    own = [figure(value) for value in rows(one.get("members"))[:MOST]]
+    return f"<br>the models: {', '.join(own)}" if own else ""
 
 
 def _word(positive: object) -> str:

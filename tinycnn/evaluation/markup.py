@@ -79,6 +79,12 @@ def rows(value: object) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else ()
 
 
+def models(document: Document) -> list[Document]:
+    """Every model that has a part in the figures; the first ones, where there are very many."""
+    several = [one for one in rows(document.get("models")) if isinstance(one, Mapping)]
+    return several[:MOST_PARTS] or [below(document, "model")]
+
+
 def parts(table: Document) -> list[str]:
     """The body parts of ``table`` as they are shown: by name, and all of them together last."""
     named = sorted((key for key in table if key != ALL), key=natural_key)[:MOST_PARTS]

@@ -21,6 +21,7 @@ from tinycnn.evaluation.markup import (
     count,
     figure,
     finite,
+    models,
     name,
     part_title,
     parts,
@@ -48,7 +49,7 @@ NO_COMPARISON = (
 
 def page(document: Document, *, gallery: bool = True) -> str:
     """The page of ``document``; with ``gallery`` the images that it names are opened and shown."""
-    title = f"Evaluation of {text(below(document, 'model').get('name', 'a model'))}"
+    title = f"Evaluation of {text(_names(document))}"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -67,6 +68,7 @@ def _sections(document: Document, with_gallery: bool) -> str:
         section("headline", "At a glance", _headline(document)),
         section("facts", "Model and data", _facts(document)),
         section("parts", "By body part", _left_out(document), *tables.by_parts(document)),
+        section("models", "The models, each alone", _apart(document), *tables.by_model(document)),
         section("kappa", "Beside radiologists", _kappas(document)),
         section("roc", "ROC curves", _rocs(document)),
         section("rules", "Rules side by side", tables.by_rule(document)),
@@ -78,21 +80,31 @@ def _sections(document: Document, with_gallery: bool) -> str:
 
 
 def _header(document: Document) -> str:
-    model, data = below(document, "model"), below(document, "dataset")
+    data = below(document, "dataset")
     seen = ", ".join(f"{count(data.get(key))} {key}" for key in ("studies", "patients", "views"))
     return (
-        f"<header><h1>Evaluation of {name(model.get('name', 'a model'))}</h1>"
+        f"<header><h1>Evaluation of {name(_names(document))}</h1>"
         f'<p class="lead">{seen} · {name(data.get("path", ""))}</p>'
         f"{_caution(document)}{_interrupted(document)}</header>"
     )
 
 
+def _names(document: Document) -> str:
+    """The model's name, or those of several; not escaped."""
+    found = [str(model.get("name", "a model")) for model in models(document)]
+    return found[0] if len(found) == 1 else f"the mean of {', '.join(found)}"
+
+
 def _caution(document: Document) -> str:
     said = text(document.get("caution") or NO_DIAGNOSIS, 1000)
-    if below(document, "model").get("demonstration"):
+    if _demonstration(document):
         title = "DEMONSTRATION WEIGHTS, NOT A DIAGNOSIS"
         return f'<div class="alarm" role="note"><p><strong>{title}</strong> {said}</p></div>'
     return f'<div class="note" role="note"><p><strong>Not a diagnosis.</strong> {said}</p></div>'
+
+
+def _demonstration(document: Document) -> bool:
+    return any(bool(model.get("demonstration")) for model in models(document))
 
 
 def _interrupted(document: Document) -> str:
@@ -144,7 +156,7 @@ def _facts(document: Document) -> str:
         ("Name", model.get("name")), ("SHA-256", model.get("sha256")), ("File", model.get("path")),
         ("Trained on", model.get("trained_on")), ("Labels", labels),
         ("Looks for", model.get("positive")), ("Rule", document.get("rule")),
-        ("Threshold", _threshold(document)),
+        ("Threshold", _threshold(document)), *_together(document),
     ])  # fmt: skip
     counted = [
         (title, count(data.get(key)))
@@ -164,6 +176,27 @@ def _facts(document: Document) -> str:
     ]  # fmt: skip
     found = tables.facts("Data", [("Folder", data.get("path")), *counted, *spent])
     return f'<div class="pair">{about}{found}</div>'
+
+
+def _together(document: Document) -> list[tuple[str, object]]:
+    """What is averaged: further models, and mirror images."""
+    found: list[tuple[str, object]] = [
+        ("Averaged with", f"{model.get('name')}, SHA-256 {model.get('sha256')}")
+        for model in models(document)[1:]
+    ]
+    return [*found, *([("Mirror images", "averaged in")] if document.get("flip") is True else [])]
+
+
+def _apart(document: Document) -> str:
+    """How often the verdicts of several models differ."""
+    apart = below(document, "disagreement", ALL)
+    if not apart or len(models(document)) < 2:
+        return ""
+    return (
+        f"<p>Their verdicts differ on {count(apart.get('differing'))} of "
+        f"{count(apart.get('studies'))} studies ({figure(apart.get('share'), True)}). Each is "
+        "measured at the threshold and rule of their mean, on the views that all could judge.</p>"
+    )
 
 
 def _left_out(document: Document) -> str:
@@ -188,7 +221,7 @@ def _kappas(document: Document) -> str:
         charted["This model alone"] = [
             (bare_part(part), below(ours, part, "kappa"), "model") for part in alone
         ]
-    note = KAPPA_NOTE + NO_COMPARISON * bool(below(document, "model").get("demonstration"))
+    note = KAPPA_NOTE + NO_COMPARISON * _demonstration(document)
     source = text(below(document, "published").get("source", ""), 600)
     return (
         "<p>Cohen&rsquo;s kappa by study, with intervals where they are known: agreement with the "

@@ -17,6 +17,7 @@ TITLES = {"study": "BY STUDY", "image": "BY IMAGE", "patient": "BY PATIENT"}
 COLUMNS = (
     "study", "body_part", "patient", "label", "file", "path", "status", "probability", "reason",
     "study_probability", "verdict_positive", "correct", "rule", "threshold", "caution",
+    "members",
 )  # fmt: skip
 
 
@@ -24,6 +25,11 @@ def write_text(stream: IO[str], document: Mapping[str, Any]) -> None:
     """Tables by study, image and patient, the rules, what was published, the worst, cautions."""
     for line in _lines(document):
         stream.write(line.rstrip() + "\n")
+
+
+def models(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Every model that has a part in the figures."""
+    return list(document.get("models") or [document["model"]])
 
 
 def threshold_words(document: Mapping[str, Any]) -> str:
@@ -50,9 +56,10 @@ def _csv_rows(study: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator
     answer = (study["probability"], study["verdict_positive"], study["correct"])
     after = (*answer, document["rule"], document["threshold"], document["caution"])
     for view in study["views"]:
-        yield (*before, view["name"], view["path"], "judged", view["probability"], "", *after)
+        own = " ".join(map(str, view.get("members", ())))
+        yield (*before, view["name"], view["path"], "judged", view["probability"], "", *after, own)
     for view in study["refused"]:
-        yield (*before, view["name"], "", "refused", None, view["reason"], *after)
+        yield (*before, view["name"], "", "refused", None, view["reason"], *after, "")
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -60,6 +67,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     for level, title in TITLES.items():
         yield ""
         yield from _table(title, document["levels"][level])
+    yield from _members(document)
     yield ""
     yield from _rules(document)
     yield ""
@@ -70,9 +78,11 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _head(document: Mapping[str, Any]) -> Iterator[str]:
-    model, data, draws = document["model"], document["dataset"], document["bootstrap"]
-    seconds = document["seconds"]
-    yield f"model {printable(model['name'])} (sha256 {model['sha256'][:12]})"
+    data, draws = document["dataset"], document["bootstrap"]
+    seconds, positive = document["seconds"], document["model"]["positive"]
+    flip = "; scores: mean of each view and its mirror image" if document["flip"] else ""
+    for model in models(document):
+        yield f"model {printable(model['name'])} (sha256 {model['sha256'][:12]}){flip}"
     if document["interrupted"]:
         yield "INTERRUPTED: the figures are those of the studies done so far"
     text = (
@@ -87,7 +97,7 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _wrap(text)
     yield from _wrap(
         f"rule {document['rule']}, {threshold_words(document)}; positive is "
-        f"{printable(model['positive'])!r}; in brackets {draws['level']:.0%} intervals of "
+        f"{printable(positive)!r}; in brackets {draws['level']:.0%} intervals of "
         f"{draws['resamples']} resamples of patients (seed {draws['seed']})"
     )
     judged = data["studies"] - document["recalled"]
@@ -110,6 +120,32 @@ def _table(title: str, parts: Mapping[str, Any]) -> Iterator[str]:
         yield f"{part:<12}" + "".join(f"{_figure(row[name]):<19}" for name in NAMES)
 
 
+def _members(document: Mapping[str, Any]) -> Iterator[str]:
+    """Each of several models beside their mean, and how often their verdicts differ."""
+    if "members" not in document:
+        return
+    yield ""
+    yield f"{'EACH MODEL ALONE, BY STUDY':<32}{'accuracy':<19}{'auroc':<19}{'kappa':<19}"
+    tables = [("their mean", document["levels"]["study"])]
+    tables += [(printable(one["name"]), one["study"]) for one in document["members"]]
+    for name, table in tables:
+        figures = (f"{_figure(table['all'][key]):<19}" for key in ("accuracy", "auroc", "kappa"))
+        yield f"{name[:30]:<32}" + "".join(figures)
+    apart = {
+        printable(part): f"{row['differing']} of {row['studies']}"
+        for part, row in document["disagreement"].items()
+        if row["studies"]
+    }
+    if not apart:
+        return
+    share = document["disagreement"]["all"]["share"]
+    parts = [f"{part} {words}" for part, words in apart.items() if part != "all"]
+    yield from _wrap(
+        f"verdicts of the models differ on {apart['all']} studies ({share:.1%}): "
+        f"{', '.join(parts)}; all on the views that each of them could judge"
+    )
+
+
 def _rules(document: Mapping[str, Any]) -> Iterator[str]:
     rules = document["rules"]
     for name in ("kappa", "sensitivity", "specificity"):
@@ -124,7 +160,7 @@ def _published(document: Mapping[str, Any]) -> Iterator[str]:
     known = document["published"]["kappa"]
     own = document["levels"]["study"]
     yield "kappa beside what was published with MURA: of other studies, so no contest"
-    if document["model"]["demonstration"]:
+    if any(model["demonstration"] for model in models(document)):
         yield "This model was trained on drawings: its kappa says nothing beside a physician's."
     for part, readers in known.items():
         here = _figure(own[part]["kappa"]) if part in own else "-"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tinycnn.evaluation import charts
 from tinycnn.evaluation.markup import (
     ALL,
     MEASURES,
+    MOST_PARTS,
     UNDEFINED,
     Document,
     below,
@@ -14,8 +17,10 @@ from tinycnn.evaluation.markup import (
     count,
     figure,
     finite,
+    name,
     part_title,
     parts,
+    rows,
     table,
     text,
 )
@@ -55,6 +60,42 @@ def _part_row(part: str, measured: Document) -> str:
         f'<tr{_total(part)}><th scope="row">{part_title(part)}</th>'
         f"<td>{count(measured.get('count'))}{positive}</td>{''.join(cells)}</tr>"
     )
+
+
+def by_model(document: Document) -> list[str]:
+    """Each of several models beside their mean: over all body parts, and kappa by body part."""
+    members = [one for one in rows(document.get("members")) if isinstance(one, Mapping)]
+    if not members:
+        return []
+    columns = [("Their mean", below(document, "levels", "study"))]
+    columns += [(name(one.get("name", "")), below(one, "study")) for one in members[:MOST_PARTS]]
+    titles = "".join(f'<th scope="col">{title}</th>' for title, _ in MEASURES.values())
+    head = f'<tr><th scope="col">Model</th>{titles}</tr>'
+    body = [
+        f'<tr{" class=total" * (i == 0)}><th scope="row">{title}</th>'
+        + "".join(cell(below(own, ALL, key), percent) for key, (_, percent) in MEASURES.items())
+        + "</tr>"
+        for i, (title, own) in enumerate(columns)
+    ]
+    return [
+        table("Each model alone, by study, all body parts", head, body, "figures"),
+        _kappa_by_model(document, columns),
+    ]
+
+
+def _kappa_by_model(document: Document, columns: list[tuple[str, Document]]) -> str:
+    titles = "".join(f'<th scope="col">{title}</th>' for title, _ in columns)
+    head = f'<tr><th scope="col">Body part</th>{titles}<th scope="col">Verdicts differ</th></tr>'
+    body = []
+    for part in parts(columns[0][1]):
+        apart = below(document, "disagreement", part)
+        cells = "".join(cell(below(own, part, "kappa")) for _, own in columns)
+        of = f"<small>{count(apart.get('differing'))} of {count(apart.get('studies'))}</small>"
+        body.append(
+            f'<tr{_total(part)}><th scope="row">{part_title(part)}</th>{cells}'
+            f"<td>{figure(apart.get('share'), True)}{of}</td></tr>"
+        )
+    return table("Cohen&rsquo;s kappa of each model alone, by study", head, body, "figures")
 
 
 def by_rule(document: Document) -> str:
