@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.evaluation.sample import PARTS, document, measure
-from tinycnn.evaluation import gallery
+from tinycnn.evaluation import gallery, markup
 from tinycnn.evaluation.page import POLICY, page
 
 VOID = {"meta", "img", "br", "wbr", "line", "rect", "circle", "polygon", "polyline"}
@@ -183,6 +183,10 @@ def test_figures_that_are_undefined(number):
     words = read(page(without(document(), number))).words
     assert "\N{EN DASH}" in words
     assert not re.search(r"\b(nan|inf|None)\b", words)
+
+
+def test_a_rounded_zero_has_no_sign():
+    assert [markup.figure(n) for n in (-0.004, -0.006, 0.0)] == ["0.00", "\u22120.01", "0.00"]
 
 
 @pytest.mark.parametrize("key", sorted(document(studies=1)))

@@ -107,6 +107,8 @@ def figure(value: object, percent: bool = False, digits: int = 2) -> str:
     number = finite(value)
     if number is None:
         return UNDEFINED
+    if not percent:
+        number = round(number, digits) + 0.0  # -0.001 is 0.00, not -0.00
     shown = f"{100 * number:.1f}\u202f%" if percent else f"{number:.{digits}f}"
     return shown.replace("-", "\u2212")
 

@@ -163,7 +163,9 @@ def _published(document: Mapping[str, Any]) -> Iterator[str]:
     if any(model["demonstration"] for model in models(document)):
         yield "This model was trained on drawings: its kappa says nothing beside a physician's."
     for part, readers in known.items():
-        here = _figure(own[part]["kappa"]) if part in own else "-"
+        if part not in own:
+            continue
+        here = _figure(own[part]["kappa"])
         yield f"{part:<12}{'this model':<30}{here}"
         for who, figure in readers.items():
             who = "baseline (DenseNet-169)" if who == "model" else who
