@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 import warnings
@@ -14,8 +13,9 @@ from typing import IO, Any
 
 from tinycnn import cli
 from tinycnn.engine.session import available_cores
-from tinycnn.errors import PROGRAM, StudyError, UsageError
+from tinycnn.errors import PROGRAM
 from tinycnn.evaluation import report
+from tinycnn.evaluation.dataset import Dataset
 from tinycnn.evaluation.document import Run, document
 from tinycnn.evaluation.journal import Journal
 from tinycnn.evaluation.records import Record
@@ -23,8 +23,7 @@ from tinycnn.evaluation.run import score
 from tinycnn.files import atomic_write
 from tinycnn.opening import add_options, count, open_panel, setup_of
 from tinycnn.progress import Progress
-from tinycnn.studies.finder import Folder, find_studies
-from tinycnn.studies.names import printable
+from tinycnn.studies.finder import Folder
 from tinycnn.studies.panel import Panel
 from tinycnn.studies.reports import Source
 
@@ -33,6 +32,8 @@ RESAMPLES = 1000
 EPILOG = """\
 DATASET is a folder of studies named as in MURA: XR_WRIST/patient00014/study1_positive/image1.png.
 A study whose name does not end in _positive or _negative is counted and left out of the figures.
+DATASET may also be one of MURA's CSVs, beside the folders that it names: valid_labeled_studies.csv
+or valid_image_paths.csv.
 Ctrl-C ends the run; what was done is reported. With --resume FILE it is kept, and the same command
 goes on from there.
 
@@ -47,12 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _evaluate(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
-    total = _labelled_studies(options.dataset)
+    dataset = Dataset(options.dataset, options.labels)
+    total, said = dataset.count()
     panel, source = open_panel(setup_of(options))
     records: list[Record] = []
     started = time.monotonic()
     with _outputs(options) as streams:  # a place that cannot be written to is told before the work
-        interrupted, recalled = _judge_all(records, panel, source, options, total)
+        interrupted, recalled = _judge_all(records, dataset, total, panel, source, options)
         run = Run(
             options.dataset,
             panel.decision,
@@ -61,6 +63,7 @@ def _evaluate(argv: Sequence[str]) -> int:
             interrupted,
             time.monotonic() - started,
             recalled,
+            said,
         )
         found = document(records, source, run)
         _write(found, options, *streams)
@@ -73,7 +76,14 @@ def _evaluate(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     about = "Measure a model on labelled studies: by image, study and patient, by body part."
     parser = cli.Parser("evaluate", about, EPILOG)
-    parser.add_argument("dataset", metavar="DATASET", help="a folder of labelled studies")
+    parser.add_argument(
+        "dataset", metavar="DATASET", help="a folder of labelled studies, or MURA's CSV"
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="CSV",
+        help="labels: MURA's valid_labeled_studies.csv; only its studies",
+    )
     add_options(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document with everything")
@@ -97,29 +107,17 @@ def _seed(text: str) -> int:
     raise argparse.ArgumentTypeError(f"must be a number, 0 or more, not {text!r}")
 
 
-def _labelled_studies(root: str) -> int:
-    """Number of studies below ``root``; StudyError if there is none with a label."""
-    if os.path.isfile(root):
-        raise UsageError(f"{printable(root)!r} is a file; evaluate needs a folder of studies")
-    labels = [folder.name.label for folder in find_studies(root)]
-    if not any(labels):
-        raise StudyError(
-            f"no labelled study in {printable(root)!r}: {len(labels)} studies seen; their folders "
-            "must be named as in MURA, study1_positive or study1_negative"
-        )
-    return len(labels)
-
-
 def _judge_all(
     records: list[Record],
+    dataset: Dataset,
+    total: int,
     panel: Panel,
     source: Source,
     options: argparse.Namespace,
-    total: int,
 ) -> tuple[bool, int]:
     """Fill ``records``; return whether that was interrupted, and how many the journal knew."""
     recalled = 0
-    root, threads = options.dataset, options.threads or available_cores()
+    root, threads = dataset.root, options.threads or available_cores()
     journal = (
         Journal(options.resume, root, source, panel.decision)
         if options.resume
@@ -133,7 +131,7 @@ def _judge_all(
 
         def unknown() -> Iterator[Folder]:
             nonlocal recalled
-            for folder in find_studies(root):
+            for folder in dataset.folders():
                 known = kept.recall(folder) if kept else None
                 if known:
                     recalled += 1

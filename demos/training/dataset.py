@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinycnn.errors import StudyError
+from tinycnn.evaluation.dataset import Dataset
 from tinycnn.studies.finder import find_studies as folders_below
-from tinycnn.studies.names import parse_mura
 
 
 @dataclass(frozen=True)
@@ -52,46 +51,15 @@ def _of_folder(root: Path) -> Iterator[Study]:
 
 def _of_csv(path: Path) -> Iterator[Study]:
     """Rows "MURA-v1.1/train/.../study1_positive/,1" or "MURA-v1.1/.../image1.png"."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file) if row]
-    images: dict[Path, list[str]] = {}
-    labels: dict[Path, int] = {}
-    for number, row in enumerate(rows, start=1):
-        target = _below(path, row[0], number)
-        if len(row) == 1:
-            images.setdefault(target.parent, []).append(str(target))
-        else:
-            labels[target] = _label(path, row[1], number)
-    for folder, found in images.items():
-        label = parse_mura(str(folder)).label
-        if label is None:
-            raise StudyError(f"{path}: {folder.name}: expected studyN_positive or studyN_negative")
-        yield _study(folder, int(label == "positive"), found)
-    for folder, value in labels.items():
-        entries = (entry for found in folders_below(folder) for entry in found.entries)
-        yield _study(folder, value, [entry.path for entry in entries if entry.status == "view"])
-
-
-def _study(folder: Path, label: int, images: Sequence[str]) -> Study:
-    name = parse_mura(str(folder))
-    if not (name.body_part and name.patient and images):
-        raise StudyError(f"{folder}: expected XR_PART/patientN/studyN_label with images in it")
-    return Study(name.body_part, name.patient, label, tuple(images))
-
-
-def _below(path: Path, text: str, number: int) -> Path:
-    """What a row names; paths begin with the folder that the CSV lies in, or below it."""
-    parts = PurePosixPath(text.strip()).parts
-    if not parts or ".." in parts or PurePosixPath(text).is_absolute():
-        raise StudyError(f"{path}, row {number}: {text!r} is no path below the file's folder")
-    folder = path.resolve().parent
-    return folder.joinpath(*(parts[1:] if parts[0] == folder.name else parts))
-
-
-def _label(path: Path, text: str, number: int) -> int:
-    if text.strip() not in ("0", "1"):
-        raise StudyError(f"{path}, row {number}: label {text!r}: expected 0 or 1")
-    return int(text)
+    data = Dataset(str(path))
+    for folder in data.folders():
+        name, views = folder.name, [entry for entry in folder.entries if entry.status == "view"]
+        images = tuple(entry.path for entry in views)
+        if not (name.body_part and name.patient and name.label and images):
+            raise StudyError(f"{folder.path}: expected XR_PART/patientN/studyN_label with images")
+        if data.chosen and data.chosen.images and len(images) < len(folder.entries):
+            raise StudyError(f"{folder.path}: {path.name} lists images that are not there")
+        yield Study(name.body_part, name.patient, int(name.label == "positive"), images)
 
 
 def split_by_patient(studies: Sequence[Study], share: float, seed: int) -> Split:

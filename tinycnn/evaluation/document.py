@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class Run:
     interrupted: bool = False
     seconds: float = 0.0
     recalled: int = 0  # studies that an earlier run judged: they took none of these seconds
+    labels: Mapping[str, Any] = field(default_factory=dict)  # what `Dataset.count` says of a CSV
 
 
 def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, A
         "model": models[0],
         **({"models": models} if source.others else {}),
         "flip": source.flip,
-        "dataset": _dataset(every, run.dataset),
+        "dataset": _dataset(every, run),
         "interrupted": run.interrupted,
         "recalled": run.recalled,
         "rule": run.decision.rule,
@@ -134,15 +136,16 @@ def _model(source: Source) -> dict[str, Any]:
     }
 
 
-def _dataset(records: Sequence[Record], path: str) -> dict[str, Any]:
+def _dataset(records: Sequence[Record], run: Run) -> dict[str, Any]:
     return {
-        "path": text(path),
+        "path": text(run.dataset),
         "studies": len(records),
         "patients": len(levels.patients_of(records)),
         "views": sum(len(record.views) for record in records),
         "refused": sum(len(record.refused) for record in records),
         "unlabelled": sum(record.truth is None for record in records),
         "without_verdict": sum(not record.views for record in records),
+        **({"labels": dict(run.labels)} if run.labels else {}),
     }
 
 

@@ -174,7 +174,12 @@ def _facts(document: Document) -> str:
         )
         if (value := finite(seconds.get(key))) is not None
     ]  # fmt: skip
-    found = tables.facts("Data", [("Folder", data.get("path")), *counted, *spent])
+    csv = below(data, "labels")
+    said = [
+        ("Labels from", csv.get("path")), ("Listed, not there", count(csv.get("not_there"))),
+        ("Against folders' names", count(csv.get("contradicting"))),
+    ]  # fmt: skip
+    found = tables.facts("Data", [("Folder", data.get("path")), *said, *counted, *spent])
     return f'<div class="pair">{about}{found}</div>'
 
 

@@ -95,6 +95,7 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
     if data["unlabelled"]:
         text += f"; {data['unlabelled']} studies without a label, left out"
     yield from _wrap(text)
+    yield from _labels(data.get("labels"))
     yield from _wrap(
         f"rule {document['rule']}, {threshold_words(document)}; positive is "
         f"{printable(positive)!r}; in brackets {draws['level']:.0%} intervals of "
@@ -107,6 +108,24 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
         f"{seconds['total']:.1f} s, {rate:.1f} studies/s{before}; images {seconds['decode']:.1f} s "
         f"(all threads together), network {seconds['inference']:.1f} s"
     )
+
+
+def _labels(csv: Mapping[str, Any] | None) -> Iterable[str]:
+    """Where labels came from, and what did not fit."""
+    if not csv:
+        return ()
+    said = f"labels and choice of studies: {csv['path']}"
+    if csv["left_out"]:
+        said += f"; {counted(csv['left_out'], 'folder')} that it does not list left out"
+    if csv["not_there"]:
+        said += f"; {csv['not_there']} of the studies that it lists ARE NOT THERE"
+    if csv["contradicting"]:
+        more = ", ..." if csv["contradicting"] > len(csv["examples"]) else ""
+        said += (
+            f"; {counted(csv['contradicting'], 'label')} CONTRADICT the folders' names, and count: "
+            f"{', '.join(csv['examples'])}{more}"
+        )
+    return _wrap(said)
 
 
 def _table(title: str, parts: Mapping[str, Any]) -> Iterator[str]:

@@ -1,0 +1,108 @@
+"""Which studies are evaluated: those of a folder, or those that MURA's CSVs name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from tinycnn.errors import StudyError, UsageError
+from tinycnn.evaluation.records import study_id
+from tinycnn.studies.finder import Folder, find_studies
+from tinycnn.studies.listing import Listing, Lookup, absent, read_listing
+from tinycnn.studies.names import printable
+from tinycnn.studies.records import text
+
+NAMED = 10  # studies whose label contradicts the folder's name that are named
+
+
+class Dataset:
+    """The studies at ``path``: a folder, or one of MURA's CSVs beside the studies.
+
+    ``labels``: a CSV whose labels go before those of the folders' names, and which selects the
+    studies that it lists. `root` is the folder that is searched.
+    """
+
+    def __init__(self, path: str, labels: str | None = None) -> None:
+        self.path = path
+        self.chosen: Listing | None = None
+        self.root = path
+        if os.path.isfile(path):
+            if not path.lower().endswith(".csv"):
+                raise UsageError(
+                    f"{printable(path)!r} is a file; evaluate needs a folder of studies, or a CSV "
+                    "as MURA's valid_labeled_studies.csv"
+                )
+            self.chosen = read_listing(path)
+            self.root = self.chosen.start()
+        self.labels = read_listing(labels) if labels is not None else None
+        if self.labels is not None and not self.labels.labels:
+            raise UsageError(
+                f"--labels {printable(str(labels))!r}: its rows have no labels; give a file as "
+                "MURA's valid_labeled_studies.csv"
+            )
+
+    def folders(self) -> Iterator[Folder]:
+        """Every study, in natural order of the folders; then those that are listed and not there.
+
+        A study that only ``labels`` lists, and that is not at ``path``, is left out.
+        """
+        return (folder for _, folder in self._walk() if folder is not None)
+
+    def _walk(self) -> Iterator[tuple[Folder | None, Folder | None]]:
+        """What was found (None: it is only listed), and what is evaluated of it, if anything."""
+        chosen = Lookup(self.chosen, self.root) if self.chosen else None
+        labels = Lookup(self.labels, self.root) if self.labels else None
+        missing = dict.fromkeys(chosen.listing.studies if chosen else ())
+        for found in find_studies(self.root):
+            folder: Folder | None = found
+            if chosen:
+                folder = chosen.select(found)
+                missing.pop(chosen.study(found.path) or "", None)
+            if folder and labels:
+                folder = labels.select(folder)
+            yield found, folder
+        if chosen:
+            yield from ((None, absent(study, chosen.listing)) for study in missing)
+
+    def count(self) -> tuple[int, dict[str, Any]]:
+        """Number of studies, and what a report says of CSVs; StudyError if none has a label."""
+        total = labelled = unlisted = 0
+        contradicting: list[str] = []
+        listed: set[str | None] = set()
+        source = self.labels or self.chosen
+        lookup = Lookup(source, self.root) if source else None
+        for found, folder in self._walk():
+            unlisted += folder is None
+            if folder is None:
+                continue
+            total += 1
+            labelled += folder.name.label is not None
+            if found and lookup:
+                listed.add(lookup.study(found.path))
+                if found.name.label not in (None, folder.name.label):
+                    contradicting.append(study_id(self.root, folder))
+        if not labelled:
+            raise StudyError(self._nothing(total))
+        if source is None:
+            return total, {}
+        return total, {
+            "path": text(source.path),
+            "contradicting": len(contradicting),
+            "examples": contradicting[:NAMED],
+            "not_there": len(frozenset(source.studies) - listed),
+            "left_out": unlisted,
+        }
+
+    def _nothing(self, total: int) -> str:
+        source = self.labels or self.chosen
+        if source and not total:
+            example = printable(next(iter(source.studies)))[:200]
+            return (
+                f"no study that {printable(source.path)!r} lists is in {printable(self.root)!r}; "
+                f"it lists {example!r}"
+            )
+        return (
+            f"no labelled study in {printable(self.path)!r}: {total} studies seen; their folders "
+            "must be named as in MURA, study1_positive or study1_negative, or give --labels"
+        )
