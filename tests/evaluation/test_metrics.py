@@ -46,29 +46,6 @@ def test_auroc_counts_pairs_and_halves_ties(seed):
     assert once(cases)["auroc"] == pytest.approx(brute_auroc(cases), abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
-def test_equal_to_scikit_learn(seed, share):
-    sklearn = pytest.importorskip("sklearn.metrics")
-    cases, found = random_cases(seed, share=share), once(random_cases(seed, share=share))
-    true, said, score = cases.true, cases.said, cases.score
-    tn, fp, fn, tp = sklearn.confusion_matrix(true, said, labels=[False, True]).ravel()
-    assert cases.confusion() == (tp, fp, tn, fn)
-    assert found["accuracy"] == pytest.approx(sklearn.accuracy_score(true, said))
-    both = 0 < true.sum() < len(true)
-    assert np.isnan(found["auroc"]) != both
-    if both:
-        assert found["auroc"] == pytest.approx(sklearn.roc_auc_score(true, score))
-        assert found["kappa"] == pytest.approx(sklearn.cohen_kappa_score(true, said))
-        assert found["sensitivity"] == pytest.approx(sklearn.recall_score(true, said))
-        assert found["specificity"] == pytest.approx(sklearn.recall_score(~true, ~said))
-        theirs = zip(*sklearn.roc_curve(true, score, drop_intermediate=False), strict=True)
-        ours = metrics.roc(true, score)  # without the points between others on a straight line
-        assert {tuple(point) for point in ours[1:]} <= set(theirs)
-        area = sklearn.auc([point[0] for point in ours], [point[1] for point in ours])
-        assert area == pytest.approx(found["auroc"])
-
-
 def test_one_class_only():
     true = np.array([True, True, True])
     cases = Cases(true, np.array([True, False, True]), np.array([0.9, 0.1, 0.5]), np.arange(3))
