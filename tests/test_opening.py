@@ -98,7 +98,7 @@ def test_models_that_are_given_the_same_input_share_the_decoding(files, tmp_path
     save(brightness_model(preprocessing=other), tmp_path / "other.safetensors")
     panel, _ = open_panel(Setup((*files, str(tmp_path / "other.safetensors")), backend="numpy"))
     view = next(find_studies(SAMPLES)).entries[0]
-    row, inputs = panel.read(view)
+    row, inputs, _ = panel.read(view)
     assert (row.status, len(inputs), len(decoded)) == ("judged", 3, 2)
     assert inputs[0] is inputs[1]
     np.testing.assert_allclose(inputs[2], inputs[0] / 2)

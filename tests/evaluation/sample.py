@@ -110,7 +110,7 @@ def document(
             "studies": [row["id"] for row in worst],
             "images": [row["views"][0]["path"] for row in worst if row["views"]],
         },
-        "seconds": {"total": 12.3, "decode": 9.1, "inference": 3.0},
+        "seconds": {"total": 12.3, "decode": 9.1, "resize": 2.0, "inference": 3.0},
         "caution": "This is not a diagnosis: it is the output of a statistical model.",
         **changes,
     }  # fmt: skip

@@ -112,10 +112,10 @@ def test_inputs_of_several_models_are_bounded_too(dataset):  # noqa: F811
     class Counting(Panel):
         def read(self, entry):
             nonlocal live, most
-            row, inputs = Panel.read(self, entry)
-            live += bool(inputs)
+            found = Panel.read(self, entry)
+            live += bool(found[1])
             most = max(most, live)
-            return row, inputs
+            return found
 
         def score(self, rows, inputs):
             nonlocal live

@@ -77,11 +77,7 @@ def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, A
         },
         "studies": studies,
         "worst": {"studies": _worst_studies(studies), "images": _worst_images(used, run.decision)},
-        "seconds": {
-            "total": run.seconds,
-            "decode": sum(record.seconds[0] for record in every),
-            "inference": sum(record.seconds[1] for record in every),
-        },
+        "seconds": _seconds(every, run),
         "caution": " ".join(source.cautions),
     }
 
@@ -133,6 +129,22 @@ def _model(source: Source) -> dict[str, Any]:
         "demonstration": model.provenance.demonstration,
         "labels": list(label_names(model)),
         "positive": label_names(model)[model.decision.positive or 0],
+    }
+
+
+def _seconds(records: Sequence[Record], run: Run) -> dict[str, Any]:
+    """Where the time went; all threads together, so that the parts may exceed the total."""
+    decode, resize, inference = (sum(record.seconds[i] for record in records) for i in range(3))
+    work = decode + resize + inference
+    parts = {"decode": decode, "resize": resize, "inference": inference}
+    judged = len(records) - run.recalled
+    return {
+        "total": run.seconds,
+        "decode": decode + resize,
+        "resize": resize,  # a part of decode
+        "inference": inference,
+        "shares": {name: value / work if work else None for name, value in parts.items()},
+        "studies_per_second": judged / run.seconds if run.seconds else None,
     }
 
 

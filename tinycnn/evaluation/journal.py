@@ -89,7 +89,7 @@ class Journal:
             name=folder.name,
             views=tuple((name, float(probability)) for name, probability in line["views"]),
             refused=tuple((name, reason) for name, reason in line["refused"]),
-            seconds=(float(line["seconds"][0]), float(line["seconds"][1])),
+            seconds=tuple(line["seconds"]),
             members=tuple(tuple(own) for own in line.get("members", ())),
         )
         return record if answered(record) == expected(folder) else None
@@ -163,7 +163,7 @@ def _is_study(value: Any, members: int) -> bool:
         and (not members or _rows(value["members"], len(value["views"]), members))
         and _pairs(value["refused"], str)
         and isinstance(seconds, list)
-        and len(seconds) == 2
+        and len(seconds) == 3
         and all(isinstance(number, float) for number in seconds)
     )
 

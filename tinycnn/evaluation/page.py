@@ -170,7 +170,8 @@ def _facts(document: Document) -> str:
     spent = [
         (title, f"{value:,.1f} s")
         for title, key in (
-            ("Time", "total"), ("Decoding, all threads", "decode"), ("Network", "inference"),
+            ("Time", "total"), ("Images, all threads", "decode"), ("of it resizing", "resize"),
+            ("Network", "inference"),
         )
         if (value := finite(seconds.get(key))) is not None
     ]  # fmt: skip

@@ -15,8 +15,9 @@ EACH = ("view", "refused")  # statuses of a folder's entries that are answered f
 class Record:
     """One study: the probability of each view, and why others have none.
 
-    ``id``: the folder below the data set, without the label in its name. ``seconds``: decoding (of
-    all views, on whatever threads), inference (its share of the batches). ``members``: of several
+    ``id``: the folder below the data set, without the label in its name. ``seconds``: decoding,
+    then resizing and scaling (of all views, on whatever threads), inference (its share of the
+    batches). ``members``: of several
     models, what each says of each view; empty for one.
     """
 
@@ -25,7 +26,7 @@ class Record:
     name: MuraName
     views: tuple[tuple[str, float], ...]
     refused: tuple[tuple[str, str], ...]
-    seconds: tuple[float, float] = (0.0, 0.0)
+    seconds: tuple[float, float, float] = (0.0, 0.0, 0.0)
     members: tuple[tuple[float, ...], ...] = ()
 
     @property

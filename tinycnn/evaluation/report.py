@@ -75,11 +75,13 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _worst(document)
     yield ""
     yield from _wrap(document["caution"])
+    yield ""
+    yield _throughput(document)
 
 
 def _head(document: Mapping[str, Any]) -> Iterator[str]:
     data, draws = document["dataset"], document["bootstrap"]
-    seconds, positive = document["seconds"], document["model"]["positive"]
+    positive = document["model"]["positive"]
     flip = "; scores: mean of each view and its mirror image" if document["flip"] else ""
     for model in models(document):
         yield f"model {printable(model['name'])} (sha256 {model['sha256'][:12]}){flip}"
@@ -101,13 +103,20 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
         f"{printable(positive)!r}; in brackets {draws['level']:.0%} intervals of "
         f"{draws['resamples']} resamples of patients (seed {draws['seed']})"
     )
-    judged = data["studies"] - document["recalled"]
-    rate = judged / seconds["total"] if seconds["total"] else 0.0
-    before = f"; {document['recalled']} studies from the journal" if document["recalled"] else ""
-    yield (
-        f"{seconds['total']:.1f} s, {rate:.1f} studies/s{before}; images {seconds['decode']:.1f} s "
-        f"(all threads together), network {seconds['inference']:.1f} s"
-    )
+
+
+def _throughput(document: Mapping[str, Any]) -> str:
+    """How fast, and which part of the threads' time went where."""
+    seconds = document["seconds"]
+    text = f"{seconds['total']:.1f} s, {seconds['studies_per_second'] or 0:.1f} studies/s"
+    if document["recalled"]:
+        text += f", {document['recalled']} studies from the journal"
+    shares = seconds["shares"]
+    if shares["decode"] is None:
+        return text
+    words = {"decode": "decoding", "resize": "resizing", "inference": "network"}
+    parts = (f"{word} {shares[name]:.0%}" for name, word in words.items())
+    return f"{text}; of the threads' time: {', '.join(parts)}"
 
 
 def _labels(csv: Mapping[str, Any] | None) -> Iterable[str]:

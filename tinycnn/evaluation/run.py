@@ -22,7 +22,7 @@ from tinycnn.studies.result import Row
 
 AHEAD = 2 * BATCH  # views that may wait, for each thread
 
-_Read = tuple[Row, Inputs, float]
+_Read = tuple[Row, Inputs, float, float]
 
 
 @dataclass
@@ -33,6 +33,7 @@ class _Open:
     missing: int
     rows: list[Row | None]
     decode: float = 0.0
+    resize: float = 0.0
     inference: float = 0.0
 
 
@@ -114,15 +115,16 @@ def _views(folders: Iterable[Folder], begun: deque[_Open]) -> Iterator[tuple[_Op
 
 def _timed_read(entry: Entry, panel: Panel) -> _Read:
     started = time.perf_counter()
-    row, inputs = panel.read(entry)
-    return row, inputs, time.perf_counter() - started
+    row, inputs, resizing = panel.read(entry)
+    return row, inputs, resizing, time.perf_counter() - started
 
 
 def _take(waiting: deque[tuple[_Open, int, Future[_Read]]], batch: _Batch) -> None:
     """Put the view that waits longest into ``batch``, or its refusal into its study."""
     study, place, future = waiting.popleft()
-    row, inputs, seconds = future.result()
-    study.decode += seconds
+    row, inputs, resizing, seconds = future.result()
+    study.decode += seconds - resizing
+    study.resize += resizing
     if not inputs:
         study.rows[place] = row
         study.missing -= 1
@@ -155,5 +157,5 @@ def _record(study: _Open, root: str) -> Record:
         ),
         members=tuple(row.members for row in rows if row.members),
         refused=tuple((printable(row.file), row.reason) for row in rows if row.probability is None),
-        seconds=(study.decode, study.inference),
+        seconds=(study.decode, study.resize, study.inference),
     )

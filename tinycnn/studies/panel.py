@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -71,23 +72,28 @@ class Panel:
         wanted = [(model.input_shape, model.preprocessing) for model in self.models]
         return tuple(wanted.index(one) for one in wanted)
 
-    def read(self, entry: Entry) -> tuple[Row, Inputs]:
-        """Return the row of ``entry``, and its inputs, empty if it cannot be judged."""
+    def read(self, entry: Entry) -> tuple[Row, Inputs, float]:
+        """Return the row of ``entry``, and its inputs, empty if it cannot be judged.
+
+        The number: of the time that it took, the seconds after decoding, from resizing on.
+        """
         if entry.status != "view":
-            return Row(entry.name, entry.status, entry.reason), ()
+            return Row(entry.name, entry.status, entry.reason), (), 0.0
         inputs: list[Array] = []
         notes: dict[str, None] = {}
+        resizing = 0.0
         try:
             for i, first in enumerate(self._first_alike):
                 if first < i:
                     inputs.append(inputs[first])
                     continue
-                x, said = read_input(entry.path, self.models[i])
+                x, said, seconds = read_input(entry.path, self.models[i])
                 inputs.append(x)
                 notes |= dict.fromkeys(said)
+                resizing += seconds
         except ImageError as error:
-            return Row(entry.name, "refused", str(error)), ()
-        return Row(entry.name, "judged", notes=tuple(notes)), tuple(inputs)
+            return Row(entry.name, "refused", str(error)), (), resizing
+        return Row(entry.name, "judged", notes=tuple(notes)), tuple(inputs), resizing
 
     def score(self, rows: Sequence[Row], inputs: Sequence[Inputs]) -> list[Row]:
         """Put into the ``rows`` of views that were read what the models say of their ``inputs``."""
@@ -102,12 +108,17 @@ class Panel:
         return [_joined(same) for same in zip(*said, strict=True)]
 
 
-def read_input(path: str, model: Model) -> tuple[Array, tuple[str, ...]]:
-    """What the network is given for one image, (1, H, W, C), and what is worth saying about it."""
+def read_input(path: str, model: Model) -> tuple[Array, tuple[str, ...], float]:
+    """What the network is given for one image, (1, H, W, C), and what is worth saying about it.
+
+    The number: the seconds that it took from resizing on, when the image was decoded.
+    """
     if len(model.input_shape) != 3:
         raise UsageError(f"model {model.name!r} takes {model.input_shape}, not images")
     picture = read_picture(path, model.input_shape[:2], model.preprocessing)
-    return model.preprocessing.normalise(picture.pixels[None]), picture.notes
+    started = time.perf_counter()
+    x = model.preprocessing.normalise(picture.pixels[None])
+    return x, picture.notes, picture.seconds + time.perf_counter() - started
 
 
 def _scored(row: Row, output: Array, model: Model, decision: Decision) -> Row:

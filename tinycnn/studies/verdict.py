@@ -155,11 +155,11 @@ def _judge_views(entries: Sequence[Entry], panel: Panel) -> tuple[tuple[Row, ...
         started = time.perf_counter()
         read = [panel.read(entry) for entry in entries[first : first + BATCH]]
         decoded = time.perf_counter()
-        usable = [(row, inputs) for row, inputs in read if inputs]
+        usable = [(row, inputs) for row, inputs, _ in read if inputs]
         scored = iter(panel.score(*zip(*usable, strict=True)) if usable else ())
         inference += time.perf_counter() - decoded
         decode += decoded - started
-        rows += [next(scored) if inputs else row for row, inputs in read]
+        rows += [next(scored) if inputs else row for row, inputs, _ in read]
     return tuple(rows), Seconds(decode, inference)
 
 
