@@ -16,9 +16,23 @@ Shape = tuple[int, int, int]
 def build(network: Network, shape: Shape) -> Any:
     """The model that the config names, for images (H, W, C); it begins with `network.weights`."""
     model = {"cnn5": cnn5, "conv4": conv4}.get(network.name, application)(network, shape)
+    _quicken(model)
     if network.weights:
         _begin_with(model, network.weights)
     return model
+
+
+def _quicken(model: Any) -> None:
+    """Let batch-norm's statistics follow within some tens of steps: momentum 0.9 at most.
+
+    Keras's 0.99, and the 0.999 of MobileNetV2, need more steps than a short training has: until
+    then the network is good in training and guesses in validation.
+    """
+    import keras
+
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, 0.9)
 
 
 def _begin_with(model: Any, path: str) -> None:
@@ -49,10 +63,6 @@ def application(network: Network, shape: Shape) -> Any:
     backbone = getattr(keras.applications, names[network.name])(
         input_shape=shape, weights=None, include_top=False, pooling="avg", **options
     )
-    for layer in backbone.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            # 0.999, the published momentum, needs more steps than a short training has.
-            layer.momentum = min(layer.momentum, 0.9)
     features = keras.layers.Dropout(network.dropout)(backbone.output)
     score = keras.layers.Dense(1, activation="sigmoid", name="positive")(features)
     return keras.Model(backbone.input, score, name=network.name)
