@@ -68,7 +68,7 @@ def test_strange_texts_survive_being_written() -> None:
 
 
 def test_missing_config_names_the_recipes(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the recipes are conv4"):
+    with pytest.raises(ConfigError, match=r"the recipes are .*conv4"):
         config.load(str(tmp_path / "none.toml"))
 
 
