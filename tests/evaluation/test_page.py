@@ -21,7 +21,8 @@ VOID = {"meta", "img", "br", "wbr", "line", "rect", "circle", "polygon", "polyli
 ALLOWED = VOID | {
     "html", "head", "title", "style", "body", "header", "main", "footer", "section", "div", "p",
     "h1", "h2", "h3", "strong", "b", "em", "small", "bdi", "dl", "dt", "dd", "table", "caption",
-    "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "svg", "text",
+    "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "svg", "text", "nav", "ul", "li",
+    "a",
 }  # fmt: skip
 HOSTILE = "</title></style><script>alert(1)</script>\"' onload=x \x1b[2J\u202egnp.\0\ud800&amp;"
 
@@ -65,7 +66,7 @@ def read(html: str) -> Reader:
     assert reader.tags["table"] == reader.tags["caption"]
     for tag, name, value in reader.attributes:
         assert not name.startswith("on"), (tag, name)
-        assert name not in ("href", "srcset", "action"), (tag, name)
+        assert name not in ("srcset", "action"), (tag, name)
         if name == "src":
             assert value.startswith("data:image/jpeg;base64,")
     style = html[html.index("<style>") : html.index("</style>")]
@@ -73,6 +74,8 @@ def read(html: str) -> Reader:
     assert "@import" not in style
     assert ("meta", "content", POLICY) in reader.attributes
     identities = [value for _, name, value in reader.attributes if name == "id"]
+    links = [value for _, name, value in reader.attributes if name == "href"]
+    assert links == [f"#{identity}" for identity in identities]  # the contents, and nothing else
     assert len(set(identities)) == len(identities)
     html.encode("utf-8")
     assert not re.search(r"[\x00-\x09\x0b-\x1f\u200e\u200f\u202a-\u202e\u2066-\u2069]", html)
@@ -263,6 +266,42 @@ def test_a_refused_file_is_named_in_its_card():
     given = document(studies=1)
     given["studies"][0]["refused"] = [{"name": "<b>.png", "reason": "the file is empty"}]
     assert "<b>.png was refused: the file is empty" in read(page(given)).words
+
+
+def test_what_is_left_out_is_named():
+    given = document(studies=30)
+    assert "Left out" not in read(page(given, gallery=False)).words
+    given["studies"][0]["refused"] = [{"name": f"{i}.png", "reason": "empty"} for i in range(30)]
+    given["studies"][1]["label"] = None
+    given["studies"][2]["views"] = []
+    words = read(page(given, gallery=False)).words
+    first = "XR_ELBOW/patient00000/study1"
+    assert f"Files refused: 30{first}, 0.png: empty{first}, 1.png: empty" in words
+    assert f"{first}, 23.png: emptyand 6 moreStudies without a label: 1XR_FINGER/patient" in words
+    assert "Studies without a usable view: 1XR_FOREARM/patient00002/study1" in words
+
+
+def test_a_view_is_judged_by_the_threshold_of_its_body_part():
+    given = document(studies=1, parts=("XR_HAND",), thresholds={"all": 0.2, "XR_HAND": 0.8})
+    given["studies"][0] |= {"label": 0, "probability": 0.7, "verdict_positive": False}
+    given["studies"][0]["views"] = [{"name": "image1.png", "path": "missing.png"}]
+    given["studies"][0]["views"][0]["probability"] = 0.7
+    given["worst"] = {"studies": [], "images": ["missing.png"]}
+    assert "named negative,judged negative" in read(page(given)).words
+    given["thresholds"] = {"all": 0.2}
+    assert "named negative,judged positive" in read(page(given)).words
+
+
+def test_each_picture_of_a_study_has_its_own_score(pictures):
+    given = document(studies=1, images=pictures[:2])
+    given["studies"][0]["views"] = [
+        {"name": f"image{i}.png", "path": path, "probability": i / 8}
+        for i, path in enumerate(pictures[:2], 1)
+    ]
+    given["worst"]["images"] = []
+    html = page(given)
+    assert re.findall(r"<small>(0\.\d\d)</small></div>", html) == ["0.12", "0.25"]
+    assert 'alt="View image2.png of XR_ELBOW/patient00000/study1"' in html
 
 
 def test_without_a_gallery_no_file_is_opened(monkeypatch):

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from tinycnn.evaluation.markup import Document, below, bounds, count, figure, finite, rows, text
+from tinycnn.evaluation.markup import (
+    Document,
+    below,
+    bounds,
+    count,
+    figure,
+    finite,
+    plain,
+    rows,
+    text,
+)
 from tinycnn.evaluation.svg import (
     Axes,
     diamond,
@@ -63,9 +74,10 @@ def reliability(title: str, bins: object) -> str:
     spots = []
     for bin_ in filled:
         mean, fraction, number = _bin(bin_)
-        spots.append((SQUARE.x(mean), SQUARE.y(fraction)))
+        spots.append((SQUARE.x(mean), SQUARE.y(fraction), 2 + 4.5 * math.sqrt(number / most)))
         content += _column(bin_, number / most)
-    content += path(spots, "curve thin") + "".join(dot(x, y, "model") for x, y in spots)
+    content += path((spot[:2] for spot in spots), "curve thin")
+    content += "".join(dot(x, y, "model", radius) for x, y, radius in spots)
     content += label("probability", SQUARE.left + SQUARE.width / 2, 288, "soft", "middle")
     content += label("counts", SQUARE.left - 6, COUNTS.bottom, "soft tiny", "end")
     for tick in TICKS[::2]:
@@ -111,10 +123,10 @@ def kappas(title: str, measures: Sequence[tuple[str, Document, str]], lowest: fl
     """One line per reader: (name, kappa with interval, CSS class), from ``lowest`` to 1."""
     axes = Axes(176, 6, 142, 22 * len(measures), (lowest, 1.0))
     content = ""
-    for tick in _ticks(lowest):
+    for tick in (i / 2 for i in range(math.ceil(2 * lowest), 3)):
         x = axes.x(tick)
         content += line(x, axes.top, x, axes.bottom, "grid" if tick else "grid zero")
-        content += label(f"{tick:g}", x, axes.bottom + 14, "soft tiny", "middle")
+        content += label(plain(tick), x, axes.bottom + 14, "soft tiny", "middle")
     for i, (who, measure, kind) in enumerate(measures):
         content += _reader(axes, axes.top + 22 * i + 11, who, measure, kind)
     spoken = "; ".join(f"{text(who)} {figure(m.get('value'), digits=3)}" for who, m, _ in measures)
@@ -132,10 +144,6 @@ def _reader(axes: Axes, y: float, who: str, measure: Document, kind: str) -> str
     if value is not None:
         content += (diamond if kind == "model" else dot)(axes.x(value), y, kind)
     return content
-
-
-def _ticks(lowest: float) -> list[float]:
-    return [i / 4 for i in range(round(lowest * 4), 5)]
 
 
 def bar(measure: Document) -> str:
@@ -174,7 +182,7 @@ def _frame(across: str, upwards: str) -> str:
         content += label(f"{tick:g}", SQUARE.left - 6, y + 3, "soft tiny", "end")
         if across:
             content += label(f"{tick:g}", x, SQUARE.bottom + 14, "soft tiny", "middle")
-    content += upright(upwards, 12, SQUARE.top + SQUARE.height / 2, "soft")
+    content += upright(upwards, 10, SQUARE.top + SQUARE.height / 2, "soft")
     middle = SQUARE.left + SQUARE.width / 2
     return content + (label(across, middle, SQUARE.bottom + 32, "soft", "middle") if across else "")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from tinycnn.errors import ImageError
 from tinycnn.evaluation import charts
-from tinycnn.evaluation.markup import Document, below, figure, finite, name, rows, text
+from tinycnn.evaluation.markup import ALL, Document, below, figure, finite, name, rows, text
 from tinycnn.studies.names import counted
 from tinycnn.studies.thumbnail import thumbnail
 
@@ -20,19 +20,27 @@ def worst_studies(document: Document) -> str:
     """Cards of the studies in ``worst``, most wrong first."""
     known = {str(study.get("id")): study for study in _studies(document)}
     wanted = _wanted(document, "studies")
-    return _grid(_study(known[key], document) for key in wanted if key in known)
+    cards = (_study(known[key], document) for key in wanted if key in known)
+    return _grid(
+        cards, f"Wrong verdicts, those furthest from the truth first; {MOST} at most.", "wide"
+    )
 
 
 def worst_images(document: Document) -> str:
     """Cards of the images in ``worst``, most wrong first."""
     wanted = _wanted(document, "images")
     known = _views(document, frozenset(wanted))
-    return _grid(_image(path, *known.get(path, ({}, {})), document) for path in wanted)
+    cards = (_image(path, *known.get(path, ({}, {})), document) for path in wanted)
+    return _grid(
+        cards,
+        f"Each view as if it were all there is, {MOST} at most. Many views of a positive study "
+        "show nothing: then the view is right, and its study&rsquo;s label is not its own.",
+    )
 
 
 def _study(study: Document, document: Document) -> str:
     views = [view for view in rows(study.get("views")) if isinstance(view, Mapping)]
-    pictures = "".join(_picture(view.get("path"), view.get("name")) for view in views[:VIEWS])
+    pictures = "".join(_view(view, study) for view in views[:VIEWS])
     more = f"<p>and {counted(len(views) - VIEWS, 'more view')}</p>" if len(views) > VIEWS else ""
     refused = "".join(
         f"<p>{name(row.get('name'))} was refused: {text(row.get('reason'))}</p>"
@@ -47,17 +55,32 @@ def _study(study: Document, document: Document) -> str:
 
 
 def _image(path: str, study: Document, view: Document, document: Document) -> str:
-    shown = name(view.get("name", path))
+    shown = view.get("name", path)
     words = _judgement(study, view, document)
+    picture = _picture(path, shown, study)
     return (
-        f'<figure class="card"><div class="views">{_picture(path, view.get("name", path))}</div>'
-        f"<figcaption><b>{shown}</b><p>{name(study.get('id', ''))}</p>{words}</figcaption></figure>"
+        f'<figure class="card"><div class="views">{picture}</div>'
+        f"<figcaption><b>{name(shown)}</b><p>{name(study.get('id', ''))}</p>{words}"
+        "</figcaption></figure>"
     )
+
+
+def _view(view: Document, study: Document) -> str:
+    """One of several pictures of a study, with what was said of it alone."""
+    picture = _picture(view.get("path"), view.get("name"), study)
+    return f"<div>{picture}<small>{figure(view.get('probability'))}</small></div>"
+
+
+def _threshold(study: Document, document: Document) -> float | None:
+    """The threshold that applies to ``study``: its body part's, if the model is calibrated."""
+    own = below(document, "thresholds")
+    found = own.get(str(study.get("body_part")), own.get(ALL))
+    return finite(document.get("threshold") if found is None else found)
 
 
 def _judgement(study: Document, one: Document, document: Document) -> str:
     """What the folder's name says of ``study``, and what the model says of it or a view of it."""
-    value, limit = finite(one.get("probability")), finite(document.get("threshold"))
+    value, limit = finite(one.get("probability")), _threshold(study, document)
     said = one.get("verdict_positive")  # a view has none: there the threshold decides
     if said is None and value is not None and limit is not None:
         said = value >= limit
@@ -80,7 +103,7 @@ def _word(positive: object) -> str:
     return {1.0: "positive", 0.0: "negative"}.get(-1.0 if number is None else number, "nothing")
 
 
-def _picture(path: object, title: object) -> str:
+def _picture(path: object, title: object, study: Document) -> str:
     """The image as a data URI, or why it cannot be shown."""
     try:
         data, width, height = thumbnail(str(path), SIDE)
@@ -89,7 +112,7 @@ def _picture(path: object, title: object) -> str:
     encoded = base64.b64encode(data).decode("ascii")
     return (
         f'<img src="data:image/jpeg;base64,{encoded}" width="{width}" height="{height}" '
-        f'alt="View {text(title, 60)}">'
+        f'alt="View {text(title, 60)} of {text(study.get("id", ""), 60)}">'
     )
 
 
@@ -111,6 +134,6 @@ def _views(document: Document, wanted: frozenset[str]) -> dict[str, tuple[Docume
     }
 
 
-def _grid(cards: Iterable[str]) -> str:
+def _grid(cards: Iterable[str], about: str, kind: str = "") -> str:
     inside = "".join(cards)
-    return f'<div class="grid cards">{inside}</div>' if inside else ""
+    return f'<p>{about}</p><div class="grid cards {kind}">{inside}</div>' if inside else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ LONGEST = 160  # characters of a name that are shown
 MOST_PARTS = 24  # body parts that are shown (MURA has 7); a folder could name thousands
 UNDEFINED = "\N{EN DASH}"  # as sensitivity is where nothing is positive
 ALL = "all"
+HEADING = re.compile(r'<h2 id="([a-z]+)">([^<]*)</h2>')  # as `section` writes it
 MEASURES = {  # key in the document -> title, and whether it is shown as a percentage
     "accuracy": ("Accuracy", True),
     "sensitivity": ("Sensitivity", True),
@@ -136,6 +138,12 @@ def table(caption: str, head: str, body: Iterable[str], kind: str = "") -> str:
         f'<table class="{kind}"><caption>{caption}</caption>'
         f"<thead>{head}</thead><tbody>{''.join(body)}</tbody></table></div>"
     )
+
+
+def contents(body: str) -> str:
+    """Links to the sections of ``body``: no name in it can be a heading, since all are escaped."""
+    links = (f'<li><a href="#{i}">{title}</a></li>' for i, title in HEADING.findall(body))
+    return f'<nav aria-label="Contents"><ul>{"".join(links)}</ul></nav>'
 
 
 def section(identity: str, title: str, *content: str) -> str:

@@ -18,6 +18,7 @@ from tinycnn.evaluation.markup import (
     Document,
     bare_part,
     below,
+    contents,
     count,
     figure,
     finite,
@@ -30,6 +31,7 @@ from tinycnn.evaluation.markup import (
     section,
     text,
 )
+from tinycnn.evaluation.omitted import omitted
 from tinycnn.evaluation.style import STYLE
 from tinycnn.studies.worth import NO_DIAGNOSIS
 
@@ -55,9 +57,14 @@ def page(document: Document, *, gallery: bool = True) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{title}</title><style>{STYLE}</style></head><body>\n"
-        f"{_header(document)}<main>\n{_sections(document, gallery)}\n</main>"
+        f"{_header(document)}{_body(document, gallery)}"
         f"{_footer(document, gallery)}</body></html>\n"
     )
+
+
+def _body(document: Document, with_gallery: bool) -> str:
+    body = _sections(document, with_gallery)
+    return f"{contents(body)}<main>\n{body}\n</main>"
 
 
 def _sections(document: Document, with_gallery: bool) -> str:
@@ -76,6 +83,7 @@ def _sections(document: Document, with_gallery: bool) -> str:
         section("reliability", "Reliability", _reliabilities(document)),
         section("studies", "Studies it got most wrong", studies),
         section("images", "Images it got most wrong", images),
+        section("omitted", "Left out", omitted(document)),
     ))  # fmt: skip
 
 
@@ -288,7 +296,8 @@ def _reliabilities(document: Document) -> str:
         return ""
     return (
         "<p>Studies in ten bins of probability: how often they were positive. On the dashed line a "
-        "probability means what it says. Bins of few studies (counts below) tell little.</p>"
+        "probability means what it says. Small dots are bins of few studies (counts below): they "
+        "tell little.</p>"
         f'<div class="grid">{"".join(figures)}</div>'
     )
 
