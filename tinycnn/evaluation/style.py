@@ -45,11 +45,13 @@ ul{margin:0 0 10px;padding-left:1.3em}
 .facts h3{margin-top:4px}
 .facts dl>div{display:grid;grid-template-columns:9.5em 1fr;gap:10px;padding:4px 0;
 border-top:1px solid var(--rule)}
-.scroll{overflow-x:auto;margin:14px 0}
+.scroll{overflow-x:auto;margin:14px 0;background:
+linear-gradient(90deg,transparent,var(--card) 60%) 100% 0/48px 100% no-repeat local,
+linear-gradient(90deg,transparent,var(--band)) 100% 0/16px 100% no-repeat scroll}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;overflow-wrap:normal}
 caption{text-align:left;font-weight:600;padding:4px 0}
 th{font-weight:600}
-.figures{width:100%;font-size:.92rem}
+.figures{width:100%;font-size:.92rem;border-collapse:separate;border-spacing:0}
 .figures th,.figures td{padding:6px 10px;text-align:right;border-top:1px solid var(--rule);
 vertical-align:top}
 .figures th[scope=row],.figures thead th:first-child{text-align:left}
@@ -113,7 +115,7 @@ section{padding:16px 14px}h1{font-size:1.5rem}
 @media print{@page{margin:14mm}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 body{background:#fff;font-size:10.5pt}main,header,footer{max-width:none;padding:0}nav{display:none}
 section{border:0;padding:8px 0;margin:6px 0}h2,h3,caption,section>p{break-after:avoid}
-figure,tr,.confusion,.tiles>div,.alarm,.note{break-inside:avoid}.scroll{overflow:visible}
+figure,tr,.confusion,.tiles>div,.alarm,.note{break-inside:avoid}.scroll{overflow:visible;background:none}
 .figures{font-size:8pt}.figures th,.figures td{padding:3px}
 .figures thead th,.figures small{font-size:6.5pt}
 .tiles{grid-template-columns:repeat(5,1fr);gap:8px}.tiles>div{padding:8px}
