@@ -56,6 +56,8 @@ KEPT_IN: dict[str, Collection[str]] = {
     "llvmlite": {"tinycnn.engine.kernels", "tinycnn.engine.build", "tinycnn.engine.native"},
     "PIL": {"tinycnn.studies"},
     "h5py": {"tinycnn.convert"},
+    "dask": {"tinycnn.cluster"},
+    "distributed": {"tinycnn.cluster", "tinycnn.clusterjob"},
     **dict.fromkeys(NOWHERE, ()),
     "keras": {"tinycnn.convert.keras_child"},  # a process of its own, only where one asks for it
 }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from typing import IO, Any
 
 from tinycnn import cli
@@ -28,6 +29,8 @@ from tinycnn.studies.panel import Panel
 from tinycnn.studies.reports import Source
 
 RESAMPLES = 1000
+
+_Judge = Callable[[Iterable[Folder]], Generator[Record, None, None]]
 
 EPILOG = """\
 DATASET is a folder of studies named as in MURA: XR_WRIST/patient00014/study1_positive/image1.png.
@@ -53,8 +56,12 @@ def _evaluate(argv: Sequence[str]) -> int:
     panel, source = open_panel(setup_of(options))
     records: list[Record] = []
     started = time.monotonic()
-    with _outputs(options) as streams:  # a place that cannot be written to is told before the work
-        interrupted, recalled = _judge_all(records, dataset, total, panel, source, options)
+    with (
+        _outputs(options) as streams,  # a place that cannot be written to is told before the work
+        _judging(options, dataset.root, panel, source) as judged,
+    ):
+        with _journal(options, dataset.root, panel, source) as kept:
+            interrupted, recalled = _judge_all(records, judged, kept, dataset, total)
         run = Run(
             options.dataset,
             panel.decision,
@@ -107,23 +114,41 @@ def _seed(text: str) -> int:
     raise argparse.ArgumentTypeError(f"must be a number, 0 or more, not {text!r}")
 
 
+def _journal(
+    options: argparse.Namespace, root: str, panel: Panel, source: Source
+) -> AbstractContextManager[Journal | None]:
+    if options.resume is None:
+        return nullcontext(None)
+    return Journal(options.resume, root, source, panel.decision)
+
+
+@contextmanager
+def _judging(
+    options: argparse.Namespace, root: str, panel: Panel, source: Source
+) -> Iterator[_Judge]:
+    """What scores studies and yields their records in order: here, or the cluster."""
+    threads = options.threads or available_cores()
+    if options.scheduler is None:
+        yield lambda folders: score(folders, root, panel, threads)
+        return
+    from tinycnn.cluster import connected, judged
+    from tinycnn.clusterjob import Records, sent
+
+    job = Records(sent(setup_of(options), source), os.path.abspath(root))
+    with connected(options.scheduler) as client:
+        yield lambda folders: judged(client, job, folders, panel)
+
+
 def _judge_all(
     records: list[Record],
+    judged: _Judge,
+    kept: Journal | None,
     dataset: Dataset,
     total: int,
-    panel: Panel,
-    source: Source,
-    options: argparse.Namespace,
 ) -> tuple[bool, int]:
     """Fill ``records``; return whether that was interrupted, and how many the journal knew."""
     recalled = 0
-    root, threads = dataset.root, options.threads or available_cores()
-    journal = (
-        Journal(options.resume, root, source, panel.decision)
-        if options.resume
-        else nullcontext(None)
-    )
-    with journal as kept, Progress(total, "studies") as progress:
+    with Progress(total, "studies") as progress:
 
         def note(record: Record) -> None:
             records.append(record)
@@ -144,7 +169,7 @@ def _judge_all(
         try:
             with (
                 warnings.catch_warnings(),
-                closing(score(unknown(), root, panel, threads)) as scored,
+                closing(judged(unknown())) as scored,
             ):
                 warnings.simplefilter("ignore")
                 for record in scored:

@@ -89,6 +89,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flip", action="store_true", help="mean with each view's mirror image")
     parser.add_argument("--backend", help="numba or numpy; default: the fastest that runs here")
     parser.add_argument("--threads", type=count, help="default: one per core")
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="work on the Dask cluster there; see docs/scale.md"
+    )
 
 
 def setup_of(options: argparse.Namespace) -> Setup:

@@ -17,7 +17,9 @@ from tinycnn.opening import add_options, open_panel, setup_of
 from tinycnn.progress import Progress
 from tinycnn.studies.finder import Folder, find_folders, find_studies
 from tinycnn.studies.names import counted, printable
+from tinycnn.studies.panel import Panel
 from tinycnn.studies.reports import Report, Source, Tally, TextReport
+from tinycnn.studies.result import StudyResult
 from tinycnn.studies.verdict import judge_with
 
 KEPT_IN_MEMORY = 1 << 20  # of a JSON document that waits for its end; the rest goes to disk
@@ -40,15 +42,15 @@ def _predict(argv: Sequence[str]) -> int:
     folders = _at_least_one_study(options.study)
     panel, source = open_panel(setup_of(options))
     tally = Tally()
-    with _output(options) as stream, _progress(options) as progress:
+    with (
+        _judging(options, panel, source) as judged,
+        _output(options) as stream,
+        _progress(options) as progress,
+    ):
         report = _report(options)(stream, source)
         report.begin()
         try:
-            for folder in folders:
-                if not folder.is_study:
-                    tally.add_stray(folder)
-                    continue
-                result = judge_with(folder, panel)
+            for result in judged(_studies(folders, tally)):
                 progress.clear()
                 report.study(result)
                 tally.add(result)
@@ -68,6 +70,31 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--csv", action="store_true", help="a row per file")
     parser.add_argument("--output", metavar="FILE", help="write there, whole or not at all")
     return parser
+
+
+@contextmanager
+def _judging(
+    options: argparse.Namespace, panel: Panel, source: Source
+) -> Iterator[Callable[[Iterable[Folder]], Iterator[StudyResult]]]:
+    """What judges one study after the other, in their order: here, or the cluster."""
+    if options.scheduler is None:
+        yield partial(map, partial(judge_with, panel=panel))
+        return
+    from tinycnn.cluster import connected, judged
+    from tinycnn.clusterjob import Verdicts, sent
+
+    job = Verdicts(sent(setup_of(options), source))
+    with connected(options.scheduler) as client:
+        yield lambda folders: judged(client, job, folders, panel)
+
+
+def _studies(folders: Iterable[Folder], tally: Tally) -> Iterator[Folder]:
+    """The studies among ``folders``; what lies elsewhere is counted."""
+    for folder in folders:
+        if folder.is_study:
+            yield folder
+        else:
+            tally.add_stray(folder)
 
 
 def _at_least_one_study(root: str) -> Iterator[Folder]:

@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import tinycnn
+from tests import cluster_jobs
+from tests.studies.conftest import brightness_model, save_gray
+from tinycnn import cli, cluster, clusterjob
+from tinycnn.errors import ClusterError
+from tinycnn.nn.modelfile import save
+from tinycnn.opening import Setup, open_panel
+from tinycnn.studies.finder import find_studies
+from tinycnn.studies.verdict import judge_with
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDIES = 60
+FAILURES = 1  # deaths of workers that Dask allows a task, so that tests need not wait for four
+
+
+@pytest.fixture(scope="module")
+def distributed():
+    return pytest.importorskip("distributed", reason="needs the extra 'dask'")
+
+
+@pytest.fixture(scope="module")
+def local(distributed):
+    """Two worker processes of one thread."""
+    import dask
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": FAILURES}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+        ) as two,
+    ):
+        yield two
+
+
+@pytest.fixture
+def address(local):
+    deadline = time.monotonic() + 60
+    while len(local.scheduler.workers) < 2:  # where a test killed one, its nanny starts another
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return local.scheduler_address
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    root = tmp_path / "data"
+    for i in range(STUDIES):
+        label = "positive" if i % 3 == 0 else "negative"
+        study = root / f"XR_HAND/patient{i:05}/study1_{label}"
+        for view in range(1 + i % 2):
+            save_gray(study / f"image{view + 1}.png", (37 * i + 90 * view) % 256)
+    (root / "XR_HAND/patient00007/study1_negative/broken.png").write_bytes(b"no image")
+    (root / "XR_HAND/patient00008/notes.txt").write_text("no study")
+    return root
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "brightness.safetensors"
+    save(brightness_model(), path)
+    return path
+
+
+@pytest.fixture
+def opened(model):
+    """A setup for the cluster, and the panel that it is here."""
+    setup = Setup((str(model),), backend="numpy")
+    panel, source = open_panel(setup)
+    return clusterjob.sent(setup, source), panel
+
+
+def without_times(value):
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if k not in ("seconds", "recalled")}
+    return [without_times(v) for v in value] if isinstance(value, list) else value
+
+
+def command(capsys, *arguments, status=0):
+    found = cli.main([*map(str, arguments), "--backend", "numpy", "--json"])
+    out, err = capsys.readouterr()
+    assert found == status, err
+    return without_times(json.loads(out))
+
+
+def same(results, folders, panel):
+    """Whether ``results`` are those of one study after the other, but for the time it took."""
+    expected = [judge_with(folder, panel) for folder in folders]
+    return [replace(r, seconds=None) for r in results] == [
+        replace(r, seconds=None) for r in expected
+    ]
+
+
+@pytest.mark.parametrize("name", ["predict", "evaluate"])
+@pytest.mark.parametrize("more", [(), ("--flip", "--rule", "max"), ("--weights", "other")])
+def test_the_document_is_that_of_the_serial_run(
+    capsys, address, dataset, model, tmp_path, monkeypatch, name, more
+):
+    other = tmp_path / "other.safetensors"
+    save(brightness_model(labels=("normal", "abnormal")), other)
+    arguments = [other if word == "other" else word for word in more]
+    monkeypatch.chdir(tmp_path)  # relative paths stay as they are, though workers are elsewhere
+    asked = (name, "data", "--weights", model, *arguments)
+    serial = command(capsys, *asked)
+    assert command(capsys, *asked, "--scheduler", address) == serial
+    assert len(serial["studies"]) == STUDIES
+
+
+def test_an_interrupted_run_goes_on(capsys, address, dataset, model, tmp_path, monkeypatch):
+    asked = ("evaluate", dataset, "--weights", model, "--scheduler", address)
+    whole, kept, original = command(capsys, *asked), tmp_path / "journal", cluster.judged
+
+    def interrupted(*arguments):
+        for number, record in enumerate(original(*arguments)):
+            if number == 20:
+                raise KeyboardInterrupt
+            yield record
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster, "judged", interrupted)
+        part = command(capsys, *asked, "--resume", kept, status=130)
+    assert (part["interrupted"], len(part["studies"])) == (True, 20)
+    asked_again = []
+
+    def counted(client, job, folders, panel):
+        return original(client, job, (asked_again.append(f) or f for f in folders), panel)
+
+    monkeypatch.setattr(cluster, "judged", counted)
+    assert command(capsys, *asked, "--resume", kept) == whole
+    assert len(asked_again) == STUDIES - 20
+
+
+def test_a_killed_worker_loses_nothing(local, address, dataset, opened):
+    setup, panel = opened
+    folders, results = list(find_studies(dataset)), []
+    with cluster.connected(address) as client:
+        for result in cluster.judged(client, cluster_jobs.Slow(setup), folders, panel):
+            results.append(result)
+            if len(results) == 10:
+                os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+    assert same(results, folders, panel)
+
+
+def test_a_study_that_kills_its_workers_is_refused(address, dataset, opened):
+    setup, panel = opened
+    deadly = dataset / "XR_HAND/patient00030/study1_positive"
+    save_gray(deadly / "deadly.png", 99)
+    folders = list(find_studies(dataset))
+    with cluster.connected(address) as client:
+        job = cluster_jobs.Deadly(setup, "deadly.png")
+        results = list(cluster.judged(client, job, folders, panel))
+    [(place, refused)] = [(i, r) for i, r in enumerate(results) if r.path == str(deadly)]
+    assert (refused.verdict, {row.status for row in refused.rows}) == (None, {"refused"})
+    assert f"{FAILURES + 1} workers died" in refused.rows[0].reason
+    del results[place], folders[place]
+    assert same(results, folders, panel)
+
+
+def test_a_worker_that_does_not_see_the_data_is_left_out(address, dataset, opened, caplog):
+    setup, panel = opened
+    folders = list(find_studies(dataset))
+    with cluster.connected(address) as client:
+        results = list(cluster.judged(client, cluster_jobs.Blind(setup, 0), folders, panel))
+    assert same(results, folders, panel)
+    [message] = [record.getMessage() for record in caplog.records if record.name == "tinycnn"]
+    assert "is left out: it cannot read" in message
+
+
+def test_what_vanished_for_all_is_refused_as_ever(address, dataset, opened):
+    setup, panel = opened
+    folders = list(find_studies(dataset))
+    for entry in folders[5].entries:
+        os.unlink(entry.path)
+    with cluster.connected(address) as client:
+        results = list(cluster.judged(client, clusterjob.Verdicts(setup), folders, panel))
+    assert same(results, folders, panel)
+    assert "No such file" in results[5].rows[0].reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"blind": True}, "cannot read '/.*; the data must lie at the same path"),
+        ({"version": "9.9"}, f"it has tinycnn {tinycnn.__version__}, the client 9.9"),
+        ({"hashes": ("0" * 64,)}, "not the model that the job began with"),
+        ({"backend": "numb"}, "no backend 'numb'"),
+    ],
+)
+def test_no_worker_can_do_it(address, dataset, opened, monkeypatch, changes, reason):
+    setup, panel = opened
+    monkeypatch.setattr(cluster, "NOBODY_FIT", 1.0)
+    monkeypatch.setattr(tinycnn, "__version__", changes.pop("version", tinycnn.__version__))
+    kind = cluster_jobs.Blind if changes.pop("blind", False) else clusterjob.Verdicts
+    job = kind(replace(setup, **changes))
+    with cluster.connected(address) as client, pytest.raises(ClusterError, match=reason) as raised:
+        list(cluster.judged(client, job, find_studies(dataset), panel))
+    assert "no worker can do this" in str(raised.value)
+
+
+def test_a_fault_in_a_worker_ends_the_run(address, dataset, opened):
+    setup, panel = opened
+    with cluster.connected(address) as client, pytest.raises(ClusterError, match="ZeroDivision"):
+        list(cluster.judged(client, cluster_jobs.Faulty(setup), find_studies(dataset), panel))
+
+
+def test_a_scheduler_that_ends_midway(distributed, capsys, dataset, model, monkeypatch):
+    monkeypatch.setattr(clusterjob, "Verdicts", cluster_jobs.Slow)
+    original = cluster.judged
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as ends:
+
+        def judged(*arguments):
+            for number, result in enumerate(original(*arguments)):
+                yield result
+                if number == 3:
+                    ends.close()
+
+        monkeypatch.setattr(cluster, "judged", judged)
+        arguments = (dataset, "--weights", model, "--scheduler", ends.scheduler_address, "--json")
+        said = one_line(capsys, "predict", *arguments)
+    assert "is gone" in said
+
+
+def test_few_studies_are_under_way(address, dataset, opened, monkeypatch):
+    setup, panel = opened
+    monkeypatch.setattr(cluster, "MOST", 2)
+    folders, taken, most = list(find_studies(dataset)), 0, 0
+
+    def counted():
+        nonlocal taken
+        for folder in folders * 20:
+            taken += 1
+            yield folder
+
+    with cluster.connected(address) as client:
+        for number, _ in enumerate(
+            cluster.judged(client, clusterjob.Verdicts(setup), counted(), panel)
+        ):
+            most = max(most, taken - number)
+    assert taken == number + 1 == 20 * STUDIES
+    assert most <= 2 * cluster.AHEAD * 2  # workers, tasks, studies
+
+
+def test_nothing_stays_on_the_cluster(local, address, dataset, opened):
+    setup, panel = opened
+    with cluster.connected(address) as client:
+        results = cluster.judged(client, cluster_jobs.Slow(setup), find_studies(dataset), panel)
+        next(results)
+        results.close()
+    deadline = time.monotonic() + 10
+    while local.scheduler.tasks and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not local.scheduler.tasks
+
+
+SLOWLY = """
+import sys
+from tests.cluster_jobs import SlowRecords
+from tinycnn import cli, clusterjob
+clusterjob.Records = SlowRecords
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_control_c_reports_what_is_done(address, dataset, model, tmp_path):
+    kept = tmp_path / "journal"
+    options = ["--weights", model, "--backend", "numpy", "--json", "--resume", kept]
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOWLY, "evaluate", dataset, "--scheduler", address, *options],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as child:  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not (kept.exists() and kept.read_bytes().count(b"\n") > 5):
+            assert child.poll() is None, child.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    assert child.returncode == 130, err
+    found = json.loads(out)
+    assert found["interrupted"]
+    assert 5 <= len(found["studies"]) < STUDIES
+    assert f"interrupted after {len(found['studies'])} of {STUDIES}" in err
+    assert len(err.splitlines()) == 1
+
+
+def one_line(capsys, *arguments):
+    assert cli.main([*map(str, arguments), "--backend", "numpy"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    return err
+
+
+@pytest.mark.parametrize("name", ["predict", "evaluate"])
+def test_without_the_extra(capsys, dataset, model, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    said = one_line(capsys, name, dataset, "--weights", model, "--scheduler", "localhost:1")
+    assert "pip install '.[dask]'" in said
+
+
+@pytest.mark.parametrize("name", ["predict", "evaluate"])
+def test_nobody_answers(distributed, capsys, dataset, model, monkeypatch, name):
+    monkeypatch.setattr(cluster, "ANSWERS_WITHIN", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as mute, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        for listener in (mute, closed):
+            there = "127.0.0.1:{1}".format(*listener.getsockname())
+            said = one_line(capsys, name, dataset, "--weights", model, "--scheduler", there)
+            assert f"--scheduler '{there}': no Dask scheduler answers there: " in said
+
+
+@pytest.mark.parametrize("there", ["nonsense", "", "tls://127.0.0.1:1"])
+def test_what_is_no_address(distributed, capsys, dataset, model, there):
+    said = one_line(capsys, "predict", dataset, "--weights", model, "--scheduler", there)
+    assert "no Dask scheduler answers there" in said
+
+
+def test_a_worker_is_no_scheduler(capsys, local, address, dataset, model):
+    worker = next(iter(local.scheduler_info["workers"]))
+    said = one_line(capsys, "predict", dataset, "--weights", model, "--scheduler", worker)
+    assert "no Dask scheduler answers there: it is a" in said
+
+
+def test_models_come_as_bytes_and_are_opened_once(opened, model):
+    setup, _ = opened
+    elsewhere, data = (
+        replace(setup, weights=("/nowhere/brightness.safetensors",)),
+        model.read_bytes(),
+    )
+    model.unlink()
+    first = clusterjob._opened(elsewhere, [data], 3)
+    assert clusterjob._opened(elsewhere, [], 3) is first
+    assert first.models[0].name == "brightness"
+    assert first.sessions[0].threads == 3
+    clusterjob._panels.clear()
