@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinycnn.engine import packing
+from tinycnn.engine import packing, planner
 from tinycnn.engine.kernels.family import BLOCK, FAMILIES
 from tinycnn.engine.planner import LEAST_BLOCK, Constants
 from tinycnn.engine.winograd import G, Transformed
+from tinycnn.errors import BackendError
 
 RANDOM = np.random.default_rng(0)
 
@@ -84,3 +85,16 @@ def test_the_same_array_stands_there_once_and_another_in_its_memory_does_not():
     assert len(places) == 50
     block = constants.packed().view(np.float32)
     assert {int(block[place // 4]) for place in places} == set(range(50))
+
+
+def test_a_block_grows_although_somebody_looks_at_it_for_a_moment(monkeypatch):
+    constants = Constants()
+    constants.add(np.arange(8, dtype=np.uint8))
+    held = [constants.packed()]
+    monkeypatch.setattr(planner.time, "sleep", lambda _: held.clear())  # the other lets go
+    constants.add(np.zeros(2 * LEAST_BLOCK, np.uint8))
+    assert constants.packed()[:8].tolist() == list(range(8))
+    monkeypatch.setattr(planner.time, "sleep", lambda _: None)
+    held.append(constants.packed())
+    with pytest.raises(BackendError, match="somebody keeps a view"):
+        constants.add(np.zeros(64 * LEAST_BLOCK, np.uint8))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import mmap
+import time
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import singledispatch
 from typing import Any
 
@@ -57,9 +59,22 @@ class Constants:
         if self.size > MAX_CONSTANTS:
             raise BackendError(f"constants take over {MAX_CONSTANTS >> 20} MB; use numpy")
         if self.size > len(self.block):  # what is not written to is only an address
-            self.block.resize(2 * self.size)
+            self._resize(2 * self.size)
             if self.size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):  # as NumPy does for its own
                 self.block.madvise(mmap.MADV_HUGEPAGE)
+
+    def _resize(self, size: int) -> None:
+        """Grow the block, once nobody looks at it any more.
+
+        Views are gone when `add` returns, unless a profiler's thread (Dask's workers have one) has
+        just taken hold of its frame. It lets go within milliseconds.
+        """
+        for _ in range(100):
+            with suppress(BufferError):
+                self.block.resize(size)
+                return
+            time.sleep(0.01)
+        raise BackendError("cannot grow the block of constants: somebody keeps a view of it")
 
     def _view(self, offset: int, size: int) -> npt.NDArray[np.uint8]:
         return np.frombuffer(self.block, np.uint8, size, offset)
