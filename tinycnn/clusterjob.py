@@ -116,8 +116,9 @@ def judge_part(part: Part, *models: bytes) -> Answers | Unfit:
         return Unfit(worker.address, f"{reason}; install the same on all machines")
     try:
         panel = _opened(part.job.setup, models, worker.state.nthreads)
-    except (TinycnnError, OSError, ImportError) as error:
-        return Unfit(worker.address, str(error))
+    except Exception as error:  # whatever it is, another machine may not have it
+        kind = "" if isinstance(error, TinycnnError) else f"{type(error).__name__}: "
+        return Unfit(worker.address, f"{kind}{error}")
     started = time.monotonic()
     found = tuple(part.job.judge(part.folders, panel))
     seconds = time.monotonic() - started
