@@ -14,6 +14,7 @@ import pytest
 
 import tinycnn
 from tests import cluster_jobs
+from tests.cluster_fake import Client
 from tests.studies.conftest import brightness_model, save_gray
 from tinycnn import cli, cluster, clusterjob
 from tinycnn.errors import ClusterError
@@ -166,6 +167,19 @@ def test_a_study_that_kills_its_workers_is_refused(address, dataset, opened):
     assert (refused.verdict, {row.status for row in refused.rows}) == (None, {"refused"})
     assert f"{FAILURES + 1} workers died" in refused.rows[0].reason
     del results[place], folders[place]
+    assert same(results, folders, panel)
+
+
+def test_no_study_is_refused_for_its_neighbour(distributed, dataset, opened, monkeypatch):
+    setup, panel = opened
+    monkeypatch.setattr(cluster, "TICK", 0.0)
+    folders = list(find_studies(dataset))
+    client = Client("patient00030/study1_positive", panel)
+    results = list(cluster.judged(client, clusterjob.Verdicts(setup), folders, panel))
+    assert [r.path for r in results if r.verdict is None] == [folders[30].path]
+    assert "4 workers died" in results[30].rows[0].reason
+    assert client.most > 4  # parts that died together
+    del results[30], folders[30]
     assert same(results, folders, panel)
 
 
