@@ -170,7 +170,7 @@ def test_hostile_file(name, tmp_path):
     data, words = CASES[name]
     path = tmp_path / "net.onnx"
     path.write_bytes(data)
-    begin = time.monotonic()
+    begin = time.thread_time()
     if words is None:  # no harm in it, and quick
         assert keras.read(path).graph
     else:
@@ -180,7 +180,7 @@ def test_hostile_file(name, tmp_path):
         assert words in text
         assert "\n" not in text
         assert len(text) < 700
-    assert time.monotonic() - begin < 2
+    assert time.thread_time() - begin < 2
 
 
 def test_the_file_that_the_others_were_made_of(tmp_path):
@@ -277,10 +277,10 @@ def copies(count):
 )  # fmt: skip
 def test_small_parts_in_great_numbers(data, words, tmp_path):
     (tmp_path / "net.onnx").write_bytes(data)
-    begin = time.monotonic()
+    begin = time.thread_time()
     with pytest.raises(ConversionError, match=words):
         keras.read(tmp_path / "net.onnx")
-    assert time.monotonic() - begin < 4
+    assert time.thread_time() - begin < 4
 
 
 def test_constants_that_a_reshape_copies(tmp_path, monkeypatch):

@@ -56,10 +56,10 @@ def relu(inputs=1, outputs=1):
     ids=["inputs", "outputs", "options"],
 )
 def test_a_large_thing_that_is_called_often(inner):
-    model, begin = parse_model(called(inner, 1900)), time.monotonic()
+    model, begin = parse_model(called(inner, 1900)), time.thread_time()
     with pytest.raises(ConversionError, match="calls large layers or models too often"):
         build_graph(model, None, Dialect("2.15.0", "tensorflow"))
-    assert time.monotonic() - begin < 5
+    assert time.thread_time() - begin < 5
 
 
 def test_a_small_thing_may_be_called_often():
@@ -75,18 +75,18 @@ def test_many_names_of_weights_in_many_layers():
     model = parse_model(called(functional("inner", layers, [["r899", 0, 0]]), 1))
     _, leaves = build_graph(model, None, Dialect("2.15.0", "tensorflow"))
     stored = [Stored("w", np.zeros(1, np.float32))] * 80_000
-    begin = time.monotonic()
+    begin = time.thread_time()
     with pytest.raises(ConversionError, match="0 weights, and the file 80000"):
         list(_nested("inner", list(leaves.values())[:900], stored))
-    assert time.monotonic() - begin < 2
+    assert time.thread_time() - begin < 2
 
 
 def test_many_classes_of_layers():
     """Every class looked through all members."""
     members = {f"x{i}q": Group() for i in range(20_000)}
-    begin = time.monotonic()
+    begin = time.thread_time()
     assert not list(keras3_layers(Group(groups={"layers": Group(groups=members)})))
-    assert time.monotonic() - begin < 2
+    assert time.thread_time() - begin < 2
 
 
 def test_weights_that_unpack_to_too_much(tmp_path, monkeypatch):

@@ -266,14 +266,14 @@ HUGE = b"".join(
     ids=["doubled", "nested", "numbers", "copies", "hashes"],
 )  # fmt: skip
 def test_what_would_take_for_ever(data, words, tmp_path):
-    begin = time.monotonic()
+    begin = time.thread_time()
     refused(data, words, tmp_path)
-    assert time.monotonic() - begin < 3
+    assert time.thread_time() - begin < 3
 
 
 def test_a_head_of_many_keys():
     """Found out by a set: 60,000 keys took two minutes."""
     keys = {f"fc.1.{i:x}": None for i in range(60_000)}
-    begin = time.monotonic()
+    begin = time.thread_time()
     assert next(iter(with_head(keys, "fc"))) == "fc.0"
-    assert time.monotonic() - begin < 2
+    assert time.thread_time() - begin < 2
