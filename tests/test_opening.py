@@ -87,18 +87,19 @@ def test_predict_and_evaluate_say_the_same_to_the_bit(capsys, names, more):
         ]
 
 
-def test_models_that_are_given_the_same_input_share_the_decoding(files, tmp_path, monkeypatch):
-    from tinycnn.studies import panel as module
+def test_models_share_the_decoding_and_inputs_that_are_the_same(files, tmp_path, monkeypatch):
+    from tinycnn.studies import images
 
-    decoded, original = [], module.read_input
-    monkeypatch.setattr(
-        module, "read_input", lambda path, model: decoded.append(model) or original(path, model)
-    )
+    decoded, resized = [], []
+    for name, calls in (("_decode", decoded), ("_picture", resized)):
+        original = getattr(images, name)
+        counting = lambda *a, o=original, c=calls: c.append(a) or o(*a)  # noqa: E731
+        monkeypatch.setattr(images, name, counting)
     other = replace(brightness_model().preprocessing, scale=1 / 510)
     save(brightness_model(preprocessing=other), tmp_path / "other.safetensors")
     panel, _ = open_panel(Setup((*files, str(tmp_path / "other.safetensors")), backend="numpy"))
     view = next(find_studies(SAMPLES)).entries[0]
     row, inputs, _ = panel.read(view)
-    assert (row.status, len(inputs), len(decoded)) == ("judged", 3, 2)
+    assert (row.status, len(inputs), len(decoded), len(resized)) == ("judged", 3, 1, 2)
     assert inputs[0] is inputs[1]
     np.testing.assert_allclose(inputs[2], inputs[0] / 2)

@@ -171,14 +171,14 @@ def test_cautions(tmp_path, session):
 def test_a_vanished_file_is_a_row(tmp_path, session, monkeypatch):
     study(tmp_path, 9, 9)
     results = predict_studies(tmp_path, session)
-    read = panel.read_picture
+    read = panel.read_pictures
 
     def vanish(path, *rest):
         if path.endswith("image2.png"):
             (tmp_path / "image2.png").unlink()
         return read(path, *rest)
 
-    monkeypatch.setattr(panel, "read_picture", vanish)
+    monkeypatch.setattr(panel, "read_pictures", vanish)
     (result,) = results
     assert [row.status for row in result.rows] == ["judged", "refused"]
     assert "No such file" in result.rows[1].reason

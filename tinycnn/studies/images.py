@@ -18,6 +18,7 @@ import os
 import stat
 import time
 import warnings
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -62,18 +63,27 @@ class Picture:
     seconds: float = 0.0
 
 
+Wanted = tuple[tuple[int, int] | int, Preprocessing]  # a size, as `read_picture` has it, and how
+
+
 def read_picture(path: str, size: tuple[int, int] | int, preprocessing: Preprocessing) -> Picture:
     """Decode the image at ``path``, bring it to the colour mode and to ``size`` (height, width).
 
     One number as ``size`` is the longer side, and the image keeps its proportions.
     ImageError with the reason if it is no PNG or JPEG, damaged, truncated, or too large.
     """
+    return read_pictures(path, [(size, preprocessing)])[0]
+
+
+def read_pictures(path: str, wanted: Sequence[Wanted]) -> list[Picture]:
+    """Decode the image at ``path`` once, for several sizes and ways; see `read_picture`."""
     try:
         with _open_regular(path) as stream:
             header = _read_header(stream)
-            _check_memory(header, preprocessing)
+            _check_memory(header, max(preprocessing.channels for _, preprocessing in wanted))
             stream.seek(0)
-            return _decode(stream, header, size, preprocessing)
+            image, orientation = _decode(stream, header)
+            return [_picture(image, orientation, *one) for one in wanted]
     except OSError as error:  # Pillow's own have no number
         reason = error.strerror or _plain(error)
         raise ImageError(f"cannot be read: {reason}") from error
@@ -104,8 +114,8 @@ def _read_header(stream: BinaryIO) -> Header:
     raise ImageError(f"neither PNG nor JPEG: it begins with {start!r}")
 
 
-def _check_memory(header: Header, preprocessing: Preprocessing) -> None:
-    converted = header.width * header.height * (1 if preprocessing.channels == 1 else 4)
+def _check_memory(header: Header, channels: int) -> None:
+    converted = header.width * header.height * (1 if channels == 1 else 4)
     needed = header.decoded_bytes + converted
     if needed > MAX_MEMORY:
         raise ImageError(
@@ -114,9 +124,8 @@ def _check_memory(header: Header, preprocessing: Preprocessing) -> None:
         )
 
 
-def _decode(
-    stream: BinaryIO, header: Header, size: tuple[int, int] | int, preprocessing: Preprocessing
-) -> Picture:
+def _decode(stream: BinaryIO, header: Header) -> tuple[Image.Image, Any]:
+    """The image as it lies in the file, and how its EXIF data wants it turned."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on odd EXIF and the like: the pixels are what counts
@@ -124,11 +133,19 @@ def _decode(
             if image.size != (header.width, header.height):
                 raise ImageError("damaged: its header can be read in two ways")
             image.load()
-            orientation = _orientation(image)
+            return image, _orientation(image)
     except (ImageError, OSError):
         raise
     except Exception as error:  # Pillow's parsers raise whatever a damaged file provokes
         raise ImageError(f"damaged: {_plain(error)}") from error
+
+
+def _picture(
+    image: Image.Image,
+    orientation: Any,
+    size: tuple[int, int] | int,
+    preprocessing: Preprocessing,
+) -> Picture:
     decoded = time.perf_counter()
     image, notes = _to_color_mode(image, preprocessing)
     if orientation in _TURNS:

@@ -19,7 +19,7 @@ from tinycnn.nn.model import Decision, Model
 from tinycnn.nn.types import Array
 from tinycnn.studies.calibrated import scaled
 from tinycnn.studies.finder import Entry
-from tinycnn.studies.images import read_picture
+from tinycnn.studies.images import Wanted, read_pictures
 from tinycnn.studies.result import Row
 
 BATCH = 8  # views that are in memory together, however many a study has
@@ -67,10 +67,18 @@ class Panel:
         )
 
     @cached_property
-    def _first_alike(self) -> tuple[int, ...]:
-        """For each model the number of the first that is given the same input: one decoding."""
-        wanted = [(model.input_shape, model.preprocessing) for model in self.models]
-        return tuple(wanted.index(one) for one in wanted)
+    def _alike(self) -> tuple[tuple[Model, list[int]], ...]:
+        """Models that are given different inputs, and the numbers of all that are given each's."""
+        groups: list[tuple[Model, list[int]]] = []
+        for number, model in enumerate(self.models):
+            for first, numbers in groups:
+                same = (model.input_shape, model.preprocessing)
+                if same == (first.input_shape, first.preprocessing):
+                    numbers.append(number)
+                    break
+            else:
+                groups.append((model, [number]))
+        return tuple(groups)
 
     def read(self, entry: Entry) -> tuple[Row, Inputs, float]:
         """Return the row of ``entry``, and its inputs, empty if it cannot be judged.
@@ -79,21 +87,13 @@ class Panel:
         """
         if entry.status != "view":
             return Row(entry.name, entry.status, entry.reason), (), 0.0
-        inputs: list[Array] = []
-        notes: dict[str, None] = {}
-        resizing = 0.0
         try:
-            for i, first in enumerate(self._first_alike):
-                if first < i:
-                    inputs.append(inputs[first])
-                    continue
-                x, said, seconds = read_input(entry.path, self.models[i])
-                inputs.append(x)
-                notes |= dict.fromkeys(said)
-                resizing += seconds
+            different, notes, resizing = read_inputs(entry.path, [one[0] for one in self._alike])
         except ImageError as error:
-            return Row(entry.name, "refused", str(error)), (), resizing
-        return Row(entry.name, "judged", notes=tuple(notes)), tuple(inputs), resizing
+            return Row(entry.name, "refused", str(error)), (), 0.0
+        inputs = {i: x for x, alike in zip(different, self._alike, strict=True) for i in alike[1]}
+        ordered = tuple(inputs[i] for i in range(len(inputs)))
+        return Row(entry.name, "judged", notes=notes), ordered, resizing
 
     def score(self, rows: Sequence[Row], inputs: Sequence[Inputs]) -> list[Row]:
         """Put into the ``rows`` of views that were read what the models say of their ``inputs``."""
@@ -108,17 +108,25 @@ class Panel:
         return [_joined(same) for same in zip(*said, strict=True)]
 
 
-def read_input(path: str, model: Model) -> tuple[Array, tuple[str, ...], float]:
-    """What the network is given for one image, (1, H, W, C), and what is worth saying about it.
+def read_inputs(path: str, models: Sequence[Model]) -> tuple[list[Array], tuple[str, ...], float]:
+    """What each network is given for one image, (1, H, W, C), and what is worth saying about it.
 
-    The number: the seconds that it took from resizing on, when the image was decoded.
+    It is decoded once. The number: the seconds that it took from then on, from resizing.
     """
-    if len(model.input_shape) != 3:
-        raise UsageError(f"model {model.name!r} takes {model.input_shape}, not images")
-    picture = read_picture(path, model.input_shape[:2], model.preprocessing)
+    wanted: list[Wanted] = []
+    for model in models:
+        if len(model.input_shape) != 3:
+            raise UsageError(f"model {model.name!r} takes {model.input_shape}, not images")
+        height, width, _ = model.input_shape
+        wanted.append(((height, width), model.preprocessing))
+    pictures = read_pictures(path, wanted)
     started = time.perf_counter()
-    x = model.preprocessing.normalise(picture.pixels[None])
-    return x, picture.notes, picture.seconds + time.perf_counter() - started
+    inputs = [
+        model.preprocessing.normalise(picture.pixels[None])
+        for model, picture in zip(models, pictures, strict=True)
+    ]
+    seconds = time.perf_counter() - started + sum(picture.seconds for picture in pictures)
+    return inputs, tuple(dict.fromkeys(note for p in pictures for note in p.notes)), seconds
 
 
 def _scored(row: Row, output: Array, model: Model, decision: Decision) -> Row:

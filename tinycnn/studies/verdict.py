@@ -19,7 +19,7 @@ from tinycnn.nn.types import Array
 from tinycnn.studies.calibrated import remark
 from tinycnn.studies.finder import Entry, Folder, find_studies
 from tinycnn.studies.names import printable
-from tinycnn.studies.panel import BATCH, Panel, Session, read_input
+from tinycnn.studies.panel import BATCH, Panel, Session, read_inputs
 from tinycnn.studies.result import Row, Seconds, StudyResult
 from tinycnn.studies.worth import cautions, worth
 
@@ -60,7 +60,7 @@ def read_images(paths: Iterable[str | os.PathLike[str]], model: Session) -> Arra
     batch = []
     for path in paths:
         try:
-            batch.append(read_input(os.fspath(path), model.model)[0])
+            batch += read_inputs(os.fspath(path), [model.model])[0]
         except ImageError as error:
             raise ImageError(f"{printable(os.fspath(path))}: {error}") from error
     return np.concatenate([np.empty((0, *model.model.input_shape), np.float32), *batch])
