@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -69,6 +69,13 @@ def _visibilities(views: int, rng: np.random.Generator) -> list[float]:
     return [float(value) for value in shown]
 
 
+def shown(study: Study) -> list[bool]:
+    """Which views of the study show a defect; the label says only that one of them does."""
+    rng = np.random.default_rng([study.seed, study.index, 1])
+    defects.random_defect(rng)
+    return [study.abnormal and value > 0 for value in _visibilities(study.views, rng)]
+
+
 def draw_study(study: Study, close: bool = False) -> Iterator[Image.Image]:
     """Draw the views of a study one after the other: 8-bit grey, long side about 512.
 
@@ -112,13 +119,22 @@ def save_png(image: Image.Image, path: Path) -> None:
         raise
 
 
-def write_study(root: Path, seed: int, close: bool, index: int) -> int:
+def files(study: Study, by_view: bool = False) -> list[Path]:
+    """Where the views go, relative to the data set; `by_view`: see `--by-view`."""
+    if not by_view:
+        return [study.folder / f"image{view}.png" for view in range(1, study.views + 1)]
+    return [
+        replace(study, number=10 * study.number + view, abnormal=abnormal).folder / "image1.png"
+        for view, abnormal in enumerate(shown(study), start=1)
+    ]
+
+
+def write_study(root: Path, seed: int, close: bool, by_view: bool, index: int) -> int:
     """Draw study `index` below `root`; returns the number of views."""
     study = plan_study(seed, index)
-    folder = root / study.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(draw_study(study, close), start=1):
-        save_png(image, folder / f"image{number}.png")
+    for path, image in zip(files(study, by_view), draw_study(study, close), strict=True):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        save_png(image, root / path)
     return study.views
 
 
@@ -142,9 +158,11 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def write_dataset(root: Path, studies: int, seed: int, jobs: int = 1, close: bool = False) -> int:
+def write_dataset(
+    root: Path, studies: int, seed: int, jobs: int = 1, close: bool = False, by_view: bool = False
+) -> int:
     """Draw studies 0..studies-1 of `seed` below `root`; returns the number of images."""
-    work = partial(write_study, root, seed, close)
+    work = partial(write_study, root, seed, close, by_view)
     if jobs == 1:
         return sum(with_progress(map(work, range(studies)), studies))
     with multiprocessing.Pool(jobs, initializer=_ignore_interrupt) as pool:
@@ -163,6 +181,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
     parser.add_argument(
         "--close-up", action="store_true", help="small films around the spot: a first lesson"
+    )
+    parser.add_argument(
+        "--by-view",
+        action="store_true",
+        help="every view a study of its own, positive only if it shows the defect: a lesson",
     )
     parser.add_argument(
         "--force", action="store_true", help="write into a folder that is not empty"
@@ -185,7 +208,9 @@ def main(arguments: list[str] | None = None) -> int:
             )
             return 2
         root.mkdir(parents=True, exist_ok=True)
-        images = write_dataset(root, options.studies, options.seed, options.jobs, options.close_up)
+        images = write_dataset(
+            root, options.studies, options.seed, options.jobs, options.close_up, options.by_view
+        )
     except KeyboardInterrupt:
         print(
             f"\nphantoms: interrupted; the files in {root} are whole, the set is not",

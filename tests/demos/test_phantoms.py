@@ -162,3 +162,26 @@ def test_close_ups_hold_the_place_of_the_defect() -> None:
     normal = next(phantoms.draw_study(replace(study, abnormal=False), close=True))
     assert abnormal.size == normal.size == (208, 208)
     assert np.abs(np.asarray(abnormal, np.int16) - np.asarray(normal, np.int16)).max() > 20
+
+
+def test_views_know_whether_they_show_the_defect() -> None:
+    """A view that `shown` calls clean is the same film whatever the study's label; others not."""
+    seen = set()
+    for index in range(12):
+        study = replace(phantoms.plan_study(8, index), abnormal=True, views=4)
+        assert not any(phantoms.shown(replace(study, abnormal=False)))
+        normal = phantoms.draw_study(replace(study, abnormal=False))
+        pairs = zip(phantoms.draw_study(study), normal, phantoms.shown(study), strict=True)
+        for film, clean, shows in pairs:
+            assert (film.tobytes() != clean.tobytes()) == shows
+            seen.add(shows)
+    assert seen == {True, False}
+
+
+def test_lessons_by_view_are_the_same_films(dataset: Path, tmp_path: Path) -> None:
+    """`--by-view` gives each film a study of its patient's, labelled by what the film shows."""
+    assert phantoms.main([str(tmp_path), "--studies", "12", "--seed", "5", "--by-view"]) == 0
+    films, views = contents(dataset), contents(tmp_path)
+    assert sorted(films.values()) == sorted(views.values())
+    wanted = sum(sum(phantoms.shown(phantoms.plan_study(5, index))) for index in range(12))
+    assert sum("positive" in name for name in views) == wanted > 0
