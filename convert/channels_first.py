@@ -57,7 +57,9 @@ def starts_channels_first(model: ModelConfig, keras2: bool) -> bool:
         return False
     for layer in layers:
         if _kind(layer) in NORMALIZATIONS:
-            return _axis(layer) == 1
+            if (axis := _axis(layer)) is not None:
+                return axis == 1
+            continue  # along all of them, which says nothing
         if not _is_neutral(layer, layer.calls[:1], keras2) and _kind(layer) != "InputLayer":
             return _is_first(layer, keras2)
     return True

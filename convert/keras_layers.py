@@ -148,17 +148,27 @@ def _on_channels(config: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
     return {}
 
 
-def _on_channels_or_all(config: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
-    """As `_on_channels`, or no axis: one mean for all values."""
-    return {} if config.get("axis", -1) in (None, []) else _on_channels(config, shape)
+def _channels_or_more(config: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
+    """The last few axes, which the layer checks; no axis is one mean for all values."""
+    axis = config.get("axis", -1)
+    if isinstance(axis, list) and len(axis) > 1:
+        return {"axis": tuple(axis)}
+    return {"axis": -1, **({} if axis in (None, []) else _on_channels(config, shape))}
 
 
 def _given_statistics(config: Mapping[str, Any], shape: Shape) -> Mapping[str, Array]:
     """Return mean and variance where they stand in the configuration instead of in weights."""
     if config.get("mean") is None:
         return {}
-    values = {key: np.asarray(config[key], np.float32).ravel() for key in ("mean", "variance")}
-    return {key: np.broadcast_to(value, shape[-1:]).copy() for key, value in values.items()}
+    axis = _channels_or_more(config, shape)["axis"]
+    axes = len(axis) if isinstance(axis, tuple) else 1
+    result = {}
+    for key in ("mean", "variance"):
+        value = np.asarray(config[key], np.float32)
+        while value.ndim > axes and len(value) == 1:
+            value = value[0]
+        result[key] = np.broadcast_to(value, shape[len(shape) - axes :]).copy()
+    return result
 
 
 def _shared_axes(config: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
@@ -210,7 +220,7 @@ def _rules() -> dict[str, Rule]:
         "LayerNormalization": Rule(nn.LayerNormalization, harmless={"rms_scaling": (False,)}),
         "Normalization": Rule(
             nn.Normalization, ignore=frozenset({"axis", "mean", "variance"}),
-            derive=_on_channels_or_all, constants=_given_statistics,
+            derive=_channels_or_more, constants=_given_statistics,
         ),
         "Resizing": Rule(
             nn.Resizing, ignore=square, harmless={"antialias": (False,)}, expand=resizing,

@@ -86,6 +86,9 @@ MODELS = {
         L.Normalization(axis=1), L.Rescaling(0.5, 1), conv(),
         L.LayerNormalization(axis=1), L.LayerNormalization(axis=-1), L.Flatten(), L.Dense(2),
     ),
+    "a mean image first": lambda: stack(
+        L.Normalization(axis=(1, 2, 3)), L.LayerNormalization((1, 2, 3)), conv(), L.Flatten()
+    ),
     "batch-norm first": lambda: stack(L.BatchNormalization(axis=1), conv(), L.Flatten()),
     "softmax along axes": lambda: stack(
         conv(), L.Softmax(axis=1), L.Softmax(axis=2), L.Activation("softmax"), L.Flatten()

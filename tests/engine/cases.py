@@ -179,7 +179,9 @@ CASES: dict[str, Make] = {
         lambda r, s: nn.LayerNormalization(pick(r, -1, 3, (2, 3), (1, 2, 3))),
         lambda r, s: nn.LayerNormalization(scale=False, center=False, epsilon=1e-5),
     ),
-    "Normalization": of_one(lambda r, s: nn.Normalization(invert=bool(r.integers(2)))),
+    "Normalization": of_one(
+        lambda r, s: nn.Normalization(bool(r.integers(2)), pick(r, -1, (2, 3), (1, 2, 3)))
+    ),
     "Rescaling": of_one(
         lambda r, s: nn.Rescaling(1 / 127.5, -1),
         lambda r, s: nn.Rescaling(2, tuple(float(v) for v in r.random(s[2]))),

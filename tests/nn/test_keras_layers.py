@@ -83,6 +83,7 @@ WINDOWS = [
     if case["strides"] == 1 or case["dilation_rate"] == 1
 ]
 SQUARE = [c for c in WINDOWS if c["strides"] != (2, 1)]  # TensorFlow's depthwise has one stride
+ROWS = [[[float(row)]] for row in range(1, 8)]
 
 CASES = [
     *[("Conv2D", {"filters": 4, **c}) for c in sampled(WINDOWS, 24)],
@@ -129,6 +130,10 @@ CASES = [
     ("Normalization", {"axis": None}),
     ("Normalization", {"mean": [1.0] * 6, "variance": [4.0, 1, 2, 3, 0.5, 1]}),
     ("Normalization", {"mean": 0.5, "variance": 0.25, "axis": None}),
+    *[("Normalization", {"axis": a}) for a in ((1, 2, 3), (2, -1), (3, 1, 2))],
+    ("Normalization", {"axis": (1, 2, 3), "invert": True}),
+    ("Normalization", {"axis": (1, 2, 3), "mean": ROWS, "variance": ROWS}),
+    ("Normalization", {"axis": (1, 2, 3), "mean": 0.5, "variance": 0.25}),
     ("ReLU", {}),
     *[
         ("ReLU", c)

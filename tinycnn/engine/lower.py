@@ -181,7 +181,15 @@ def _(layer: nn.Dense, to: Lowering) -> None:
 @lower.register
 def _(layer: nn.BatchNormalization | nn.Normalization, to: Lowering) -> None:
     scale, shift = layer.factors(to.weights)
-    _add_affine(to, scale, shift)
+    if scale.ndim == 1:
+        _add_affine(to, scale, shift)
+        return
+    # A mean image: each of its values is a channel of a picture with fewer, or no, pixels.
+    shape = (1, prod(to.source) // scale.size, scale.size)
+    to.add(ops.View, shape)
+    a, b = (np.asarray(value, np.float32).ravel() for value in (scale, shift))
+    to.add(ops.Affine, shape, scale=a, shift=b)
+    to.add(ops.View, to.source)
 
 
 @lower.register

@@ -51,6 +51,16 @@ class BatchNormalization(Layer):
         return x * a.astype(np.float32) + b.astype(np.float32)
 
 
+def _trailing(layer: Layer, axis: int | tuple[int, ...], shape: Shape) -> Shape:
+    """The part of ``shape`` (without the images' axis) that ``axis``, counted with it, names."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    count = len(shape) + 1
+    wanted = sorted(a + count if a < 0 else a for a in axes)
+    if not wanted or wanted[0] < 1 or wanted != list(range(count - len(wanted), count)):
+        layer.fail(f"axis {axis} is not the last axis, or the last few, of {shape}")
+    return shape[len(shape) - len(wanted) :]
+
+
 @dataclass(frozen=True)
 class LayerNormalization(Layer):
     """Each image to mean 0 and variance 1 over ``axis``, then gamma and beta.
@@ -72,12 +82,7 @@ class LayerNormalization(Layer):
 
     def dimensions(self, shape: Shape) -> Shape:
         """Return the trailing part of ``shape`` that is normalised."""
-        axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
-        count = len(shape) + 1
-        wanted = sorted(a + count if a < 0 else a for a in axes)
-        if not wanted or wanted[0] < 1 or wanted != list(range(count - len(wanted), count)):
-            self.fail(f"axis {self.axis} is not the last axis, or the last few, of {shape}")
-        return shape[len(shape) - len(wanted) :]
+        return _trailing(self, self.axis, shape)
 
     def weight_shapes(self, shape: Shape) -> dict[str, Shape]:  # noqa: D102
         present = {"gamma": self.scale, "beta": self.center}
@@ -99,21 +104,24 @@ class LayerNormalization(Layer):
 
 @dataclass(frozen=True)
 class Normalization(Layer):
-    """(x - mean) / sqrt(variance) along the channels, learnt from data; or its inverse.
+    """(x - mean) / sqrt(variance), both learnt from data; or its inverse.
 
-    Weights: mean (C,), variance (C,).
+    ``axis``: the last one, or the last few, counted as Keras does: -1 is a mean for each channel,
+    (1, 2, 3) a mean image. Weights, in the shape of these axes: mean, variance.
     """
 
     invert: bool = False
+    axis: int | tuple[int, ...] = -1
 
     def weight_shapes(self, shape: Shape) -> dict[str, Shape]:  # noqa: D102
-        return {"mean": (shape[-1],), "variance": (shape[-1],)}
+        return dict.fromkeys(("mean", "variance"), _trailing(self, self.axis, shape))
 
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
+        _trailing(self, self.axis, shape)
         return shape
 
     def factors(self, weights: Weights) -> tuple[Factors, Factors]:
-        """(a, b), each (C,), such that the layer computes a x + b."""
+        """(a, b), each in the shape of the axes, such that the layer computes a x + b."""
         deviation = np.maximum(np.sqrt(weights["variance"].astype(np.float64)), 1e-7)
         if self.invert:
             return deviation, weights["mean"].astype(np.float64)
