@@ -62,7 +62,8 @@ class Data:
 class Image:
     """From a file to the network's input; the meaning is that of `tinycnn.nn.preprocessing`.
 
-    `standardization = "featurewise"` takes mean and deviation per channel of the training images.
+    `standardization = "featurewise"` takes mean and deviation per channel of the training images,
+    "pixelwise" a mean and a deviation image, as a Normalization layer before the network.
     """
 
     height: int = 224
@@ -81,7 +82,7 @@ class Image:
         _one_of("image.color_mode", self.color_mode, ("grayscale", "rgb"))
         known = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
         _one_of("image.interpolation", self.interpolation, known)
-        known = ("none", "samplewise", "featurewise")
+        known = ("none", "samplewise", "featurewise", "pixelwise")
         _one_of("image.standardization", self.standardization, known)
 
     @property
@@ -92,7 +93,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Network:
-    """The architecture; `weights`: a Keras file whose weights it begins with, layer by layer.
+    """The architecture; `weights`: a Keras or tinycnn file that it begins with, layer by layer.
 
     Layers whose weights do not fit (another head, another input) begin untrained. `dropout` and
     `alpha` hold where the architecture has them.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinycnn.errors import ConversionError
+from tinycnn.nn import modelfile
 from training.config import Network
+from training.moments import Array64
 
 Shape = tuple[int, int, int]
 
@@ -38,9 +41,14 @@ def _quicken(model: Any) -> None:
 def _begin_with(model: Any, path: str) -> None:
     """Take the weights that fit; ConversionError if none does, rather than train from nothing."""
     if not Path(path).is_file():
-        raise ConversionError(f"network.weights: {path}: no such file; give a Keras .h5 or .keras")
+        raise ConversionError(
+            f"network.weights: {path}: no such file; give a Keras .h5 or .keras, or a .safetensors"
+        )
     before = [array.copy() for array in model.get_weights()]
-    model.load_weights(path, **_how(path))
+    if path.endswith(".safetensors"):
+        _take(model, modelfile.load(Path(path)).weights)
+    else:
+        model.load_weights(path, **_how(path))
     pairs = zip(before, model.get_weights(), strict=True)
     taken = sum(not np.array_equal(old, new) for old, new in pairs)
     if not taken:
@@ -48,10 +56,39 @@ def _begin_with(model: Any, path: str) -> None:
     print(f"{path}: {taken} of {len(before)} arrays taken")
 
 
+def _take(model: Any, weights: Mapping[str, Any]) -> None:
+    """Put a tinycnn model's arrays where layer, name and shape are the same.
+
+    Keras 3 calls a depthwise kernel "kernel"; the file keeps Keras 2's "depthwise_kernel".
+    """
+    for layer in model.layers:
+        for variable in layer.weights:
+            names = (f"{layer.name}/{prefix}{variable.name}" for prefix in ("", "depthwise_"))
+            array = next((weights[name] for name in names if name in weights), None)
+            if array is not None and array.shape == tuple(variable.shape):
+                variable.assign(array)
+
+
 def _how(path: str) -> dict[str, bool]:
     """Old HDF5 files are matched by the layers' names."""
     old = path.endswith(".h5") and not path.endswith(".weights.h5")
     return {"skip_mismatch": True, **({"by_name": True} if old else {})}
+
+
+def standardised(model: Any, mean: Array64, deviation: Array64, grey_level: float) -> Any:
+    """`model` after Keras's Normalization with these two images (H, W, C), kept as weights.
+
+    A pixel that hardly ever changes counts as deviating by one grey level: what is new there
+    would be as large as the deviation was small.
+    """
+    import keras
+
+    layer = keras.layers.Normalization(axis=(1, 2, 3), name="standardisation")
+    layer.build((None, *mean.shape))
+    layer.adapt_mean.assign(mean)
+    layer.adapt_variance.assign(np.maximum(deviation, abs(grey_level)) ** 2)
+    layer.finalize_state()
+    return keras.Sequential([keras.Input(mean.shape), layer, model], name=model.name + "_pixelwise")
 
 
 def application(network: Network, shape: Shape) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tinycnn.nn.preprocessing import KERAS_EPSILON, Preprocessing
 from training.config import Augmentation, Config, Image
 from training.dataset import Examples
-from training.moments import moments_of
+from training.moments import Moments, moments_of
 
 BLOCK = 256  # images that are looked at together
 
@@ -25,18 +25,21 @@ def preprocessing(image: Image, training: Examples) -> Preprocessing:
         scale=image.scale,
         offset=image.offset,
     )
+    if image.standardization == "samplewise":
+        return dataclasses.replace(plain, standardization="samplewise")
     if image.standardization != "featurewise":
-        return _with(plain, standardization=image.standardization)
+        return plain
+    mean, deviation = moments(training, plain).per_channel()
+    means, deviations = (tuple(map(float, values)) for values in (mean, deviation))
+    return dataclasses.replace(plain, standardization="featurewise", mean=means, std=deviations)
+
+
+def moments(training: Examples, how: Preprocessing) -> Moments:
+    """Mean and deviation of every pixel of the network's input; one pass, a block at a time."""
     numbers = np.arange(len(training.labels))
     pieces = (numbers[i : i + BLOCK] for i in range(0, len(numbers), BLOCK))
-    blocks = (plain.normalise(training.some(piece)) for piece in pieces)
-    mean, deviation = moments_of(blocks, image.shape).per_channel()
-    means, deviations = (tuple(map(float, values)) for values in (mean, deviation))
-    return _with(plain, standardization="featurewise", mean=means, std=deviations)
-
-
-def _with(plain: Preprocessing, **changes: Any) -> Preprocessing:
-    return dataclasses.replace(plain, **changes)
+    blocks = (how.normalise(training.some(piece)) for piece in pieces)
+    return moments_of(blocks, training.pixels.shape[1:])
 
 
 def normalise(x: Any, how: Preprocessing) -> Any:

@@ -123,6 +123,9 @@ def _train(config: Config, training: Examples, held: Examples, folder: Path) -> 
     keras.utils.clear_session()  # of the fold before, and its names of layers
     how = pipeline.preprocessing(config.image, training)
     model = networks.build(config.network, config.image.shape)
+    if config.image.standardization == "pixelwise":
+        found = pipeline.moments(training, how)
+        model = networks.standardised(model, found.mean, found.deviation, grey_level=how.scale)
     best = fitting.fit(model, config, training, held, how, folder)
     scores = best.predict(pipeline.plain_batches(held, config, how), verbose=0)
     measured = export.figures(held, scores[:, 0])

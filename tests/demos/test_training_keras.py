@@ -10,12 +10,13 @@ import numpy as np
 import phantoms
 import pytest
 import train
-from training import config, fitting, networks, pipeline
+from training import config, dataset, fitting, networks, pipeline
 from training import run as running
 from training.config import Augmentation, Config, Network
 from training.dataset import Examples
 
 import tinycnn
+from tinycnn import weights
 from tinycnn.engine.session import Session
 from tinycnn.nn import modelfile
 
@@ -104,6 +105,35 @@ def test_network_begins_with_given_weights(tmp_path: Path) -> None:
         networks.build(Network("conv4", weights="none.h5"), (64, 64, 1))
 
 
+def test_network_begins_with_a_shipped_model() -> None:
+    """All of its arrays are taken, so that both give the same scores."""
+    path = weights.find("mobilenetv2-phantoms")
+    chosen = config.load("phantoms-mobilenetv2", (f"network.weights={path}",))
+    model = networks.build(chosen.network, chosen.image.shape)
+    x = np.random.default_rng(5).uniform(-1, 1, (3, *chosen.image.shape)).astype(np.float32)
+    found = Session(modelfile.load(path), backend="numpy").predict(x)
+    np.testing.assert_allclose(found, model.predict(x, verbose=0), atol=1e-5)
+
+
+def test_mean_and_deviation_images_travel_in_the_network(films: Path, tmp_path: Path) -> None:
+    """`pixelwise` trains behind a Normalization of NumPy's own mean and deviation images."""
+    out = tmp_path / "mine"
+    changes = (*SMALL, "data.body_parts=[]", "image.standardization=pixelwise", "training.epochs=1")
+    chosen = config.load("shoulder-cnn5", changes)
+    running.run(chosen, films, out)
+    model = modelfile.load(out / "mine.safetensors")
+    assert model.preprocessing.standardization == "none"
+    studies = dataset.find_studies(films)
+    training, _ = dataset.split_by_patient(studies, chosen.data.validation, chosen.seed)
+    paths = [path for number in training for path in studies[number].images]
+    x = tinycnn.read_images(paths, Session(model))  # scaled to 0..1
+    mean, variance = (model.weights[f"standardisation/{name}"] for name in ("mean", "variance"))
+    np.testing.assert_allclose(mean, x.mean(axis=0), atol=1e-5)
+    deviation = np.maximum(x.std(axis=0), 1 / 255)
+    np.testing.assert_allclose(np.sqrt(variance), deviation, atol=1e-5)
+    _same_scores_as_keras(out, films, "numpy", "numba")
+
+
 def test_a_run_from_folder_to_model_file(films: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine"
     changes = [f"--set={change}" for change in (*SMALL, "image.standardization=featurewise")]
@@ -125,14 +155,16 @@ def test_a_run_from_folder_to_model_file(films: Path, tmp_path: Path) -> None:
     assert train.main([str(out / "config.toml"), str(films), "-o", str(out)]) == 1  # finished
 
 
-def _same_scores_as_keras(out: Path, films: Path) -> None:
+def _same_scores_as_keras(out: Path, films: Path, *backends: str) -> None:
     import keras
 
-    session = Session(modelfile.load(out / "mine.safetensors"), backend="numpy")
+    model = modelfile.load(out / "mine.safetensors")
     paths = [str(path) for path in sorted(films.rglob("*.png"))[:8]]
-    batch = tinycnn.read_images(paths, session)
+    batch = tinycnn.read_images(paths, Session(model))
     wanted = keras.models.load_model(out / "best.keras").predict(batch, verbose=0)
-    np.testing.assert_allclose(session.predict(batch), wanted, atol=1e-5)
+    for backend in backends or ("numpy",):
+        found = Session(model, backend=backend).predict(batch)
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 class Killed(BaseException):
