@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinycnn import load
 from tinycnn.errors import ConversionError
 from tinycnn.nn.model import Figures
 from tinycnn.nn.preprocessing import Preprocessing
@@ -17,6 +18,7 @@ from training.config import Config
 from training.dataset import Examples
 
 THRESHOLD = 0.5
+BLOCK = 32  # images that are judged together
 
 
 def figures(examples: Examples, scores: NDArray[np.float32]) -> dict[str, Figures]:
@@ -57,6 +59,18 @@ def convert(
         table.unlink()
     if status:
         raise ConversionError(f"{source}: not converted, see above; the Keras model is kept")
+
+
+def largest_difference(
+    model: Path, held: Examples, how: Preprocessing, scores: NDArray[np.float32]
+) -> float:
+    """The largest difference of the converted model's scores to Keras's `scores` (N,)."""
+    session, largest = load(str(model)), 0.0
+    for first in range(0, len(scores), BLOCK):
+        numbers = np.arange(first, min(first + BLOCK, len(scores)))
+        found = session.predict(how.normalise(held.some(numbers)))[:, 0]
+        largest = max(largest, float(np.abs(found - scores[numbers]).max()))
+    return largest
 
 
 def _arguments(

@@ -131,10 +131,12 @@ def _train(config: Config, training: Examples, held: Examples, folder: Path) -> 
     measured = export.figures(held, scores[:, 0])
     evaluated_on = f"{len(held.studies)} held-out studies, from which the best epoch was chosen"
     name = folder.name if not folder.name.startswith("fold") else config.network.name
-    export.convert(
-        folder / fitting.BEST, folder / f"{name}.safetensors", config, how, measured, evaluated_on
-    )
-    return _keep(folder, _report(folder, training, measured, best.count_params()))
+    model_file = folder / f"{name}.safetensors"
+    export.convert(folder / fitting.BEST, model_file, config, how, measured, evaluated_on)
+    report = _report(folder, training, measured, best.count_params())
+    difference = export.largest_difference(model_file, held, how, scores[:, 0])
+    print(f"tinycnn and Keras differ by at most {difference:.1e} on {len(scores)} held-out images")
+    return _keep(folder, {**report, "largest_difference": difference})
 
 
 def _report(

@@ -10,7 +10,7 @@ import numpy as np
 import phantoms
 import pytest
 import train
-from training import config, dataset, fitting, networks, pipeline
+from training import config, dataset, export, fitting, networks, pipeline
 from training import run as running
 from training.config import Augmentation, Config, Network
 from training.dataset import Examples
@@ -115,6 +115,27 @@ def test_network_begins_with_a_shipped_model() -> None:
     np.testing.assert_allclose(found, model.predict(x, verbose=0), atol=1e-5)
 
 
+def test_network_begins_with_the_weights_of_keras_applications(tmp_path: Path) -> None:
+    """A file as those of `keras.applications`: weights alone, in HDF5 of Keras 2, by layer."""
+    import h5py
+    import keras
+    from keras.src.legacy.saving import legacy_h5_format
+
+    keras.utils.clear_session()
+    source = keras.applications.MobileNetV2((96, 96, 3), weights=None)
+    with h5py.File(tmp_path / "mobilenet_v2.h5", "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, source)
+    keras.utils.clear_session()
+    chosen = Network(weights=str(tmp_path / "mobilenet_v2.h5"))
+    model = networks.build(chosen, (64, 64, 3))
+    taken = [layer for layer in model.layers if layer.weights and layer.name != "positive"]
+    assert len(taken) == 104
+    for layer in taken:
+        for mine, given in zip(layer.get_weights(), source.get_layer(layer.name).get_weights(),
+                               strict=True):  # fmt: skip
+            assert np.array_equal(mine, given)
+
+
 def test_mean_and_deviation_images_travel_in_the_network(films: Path, tmp_path: Path) -> None:
     """`pixelwise` trains behind a Normalization of NumPy's own mean and deviation images."""
     out = tmp_path / "mine"
@@ -153,6 +174,35 @@ def test_a_run_from_folder_to_model_file(films: Path, tmp_path: Path) -> None:
     saved = config.load(str(out / "config.toml"))
     assert saved.training.epochs == 2
     assert train.main([str(out / "config.toml"), str(films), "-o", str(out)]) == 1  # finished
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("few")
+    phantoms.write_dataset(root, studies=9, seed=6)
+    return root
+
+
+@pytest.mark.parametrize("name", sorted({*config.recipes()} - {"pneumonia-cnn5"}))
+def test_every_recipe_runs_to_its_end(name: str, few: Path, tmp_path: Path) -> None:
+    """From films to a model file that scores the held-out ones as Keras does; one small epoch."""
+    changes = (*SMALL, "training.epochs=1", "data.body_parts=[]", "data.validation=0.4")
+    report = running.run(config.load(name, changes), few, tmp_path / name)
+    assert report["largest_difference"] < 1e-5
+    model = modelfile.load(tmp_path / name / f"{name}.safetensors")
+    assert model.provenance.evaluated_on.startswith(f"{report['validation']['all']['studies']} ")
+
+
+def test_difference_to_keras_is_measured_on_every_image() -> None:
+    """In scores that are a model's own but for the last, that one is found."""
+    path = weights.find("cnn5-phantoms")
+    session = Session(modelfile.load(path))
+    examples = some_examples((32, 32, 1), count=37)
+    how = session.model.preprocessing
+    scores = session.predict(how.normalise(examples.pixels))[:, 0]
+    assert export.largest_difference(path, examples, how, scores) < 1e-6
+    scores[-1] += np.float32(0.125)
+    assert export.largest_difference(path, examples, how, scores) == pytest.approx(0.125, abs=1e-5)
 
 
 def _same_scores_as_keras(out: Path, films: Path, *backends: str) -> None:
