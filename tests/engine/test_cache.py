@@ -150,6 +150,16 @@ def test_a_full_disk(folder, compiled, caplog, monkeypatch):
     assert os.listdir(folder) == []
 
 
+def test_control_c_leaves_nothing_half_written(folder, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cache.store("a.o", CODE)
+    assert os.listdir(folder) == []
+
+
 def test_a_user_without_a_home(compiled, caplog, monkeypatch):
     def fail() -> None:
         raise RuntimeError("Could not determine home directory.")

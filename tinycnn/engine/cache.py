@@ -79,7 +79,7 @@ def store(name: str, *parts: bytes | memoryview) -> None:
                 digest.update(part)
             file.write(digest.digest())
         os.replace(temporary, directory() / name)  # whole or not at all, also for two at once
-    except OSError:
+    except BaseException:  # also Ctrl-C: a program has up to 24 MB
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
