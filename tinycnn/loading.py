@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import threading
+from pathlib import Path
 
 from tinycnn.engine import prepared
 from tinycnn.engine.session import Session, checked_threads
@@ -27,18 +29,29 @@ def load(path: str | os.PathLike[str], backend: str | None, threads: int | None)
 
         return modelfile.parse(data, file)
 
+    def again() -> Model:
+        _need_unchanged(data, digest.digest(), file)
+        return whole()
+
     hashing = threading.Thread(target=digest.update, args=(data,))  # it lets other threads run
     hashing.start()
     known, small = None, len(data) <= prepared.LARGEST and backend != "numpy"
     try:
         if small:
             hashing.join()
-            known = prepared.recall(digest.hexdigest(), threads, file.stem, whole)
+            known = prepared.recall(digest.hexdigest(), threads, file.stem, again)
         model, program = known or (whole(), None)
     finally:
         hashing.join()
     found = digest.hexdigest()
     session = Session(model, backend, threads, path=str(file), model_hash=found, program=program)
     if small and not known and session.program:
+        _need_unchanged(data, digest.digest(), file)  # or another file's program has this name
         prepared.keep(found, threads, model, session.program)
     return session
+
+
+def _need_unchanged(data: mmap.mmap, digest: bytes, file: Path) -> None:
+    """ModelFileError if a mapped file was written to, or cut off, since it had this SHA-256."""
+    if data.size() != len(data) or hashlib.sha256(data).digest() != digest:
+        raise ModelFileError(f"{file}: was written to since it was opened; load it again")

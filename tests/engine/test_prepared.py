@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
+import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +124,19 @@ def test_every_source_counts():
         assert known in files
 
 
+def test_a_source_whose_size_and_time_stay_counts(tmp_path):
+    """As where all of a package's files have the same time."""
+    for folder in prepared.SOURCES:
+        (tmp_path / folder).mkdir(parents=True)
+    source, found = tmp_path / "nn" / "graph.py", []
+    for text in ("a = 1", "a = 2"):
+        time.sleep(0.02)  # a file system's times come in steps
+        source.write_text(text)
+        os.utime(source, (1, 1))
+        found.append(list(prepared._states(tmp_path)))
+    assert found[0] != found[1]
+
+
 @pytest.mark.parametrize(
     "damage",
     [lambda data: b"", lambda data: data[:-1], lambda data: data[1:], lambda data: data + b"\0",
@@ -168,6 +185,41 @@ def test_a_file_that_is_wrong_is_refused_every_time(folder, path):
             tinycnn.load(path)
 
 
+def rewritten(path):
+    """Write other bytes, as many, into the file itself; not as `modelfile.save` does it."""
+    data = changed(path.read_bytes())
+    with path.open("r+b") as file:
+        file.write(data)
+
+
+def test_a_file_that_is_written_to_while_it_is_loaded_is_not_kept(folder, path, monkeypatch):
+    """Else what is read now would answer under the name of what was hashed, from then on."""
+    original = modelfile.parse
+    monkeypatch.setattr(modelfile, "parse", lambda *file: rewritten(path) or original(*file))
+    with pytest.raises(ModelFileError, match=r"m\.safetensors: was written to"):
+        tinycnn.load(path)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("change", [rewritten, lambda path: os.truncate(path, 0)])
+def test_a_network_that_is_read_later_is_the_one_that_runs(folder, path, change):
+    tinycnn.load(path)
+    session = tinycnn.load(path)
+    assert recalled(session)
+    change(path)
+    with pytest.raises(ModelFileError, match=r"m\.safetensors: was written to"):
+        session.model.graph  # noqa: B018
+
+
+def test_a_recalled_model_can_be_copied_and_sent(folder, path):
+    first, second = (tinycnn.load(path).model for _ in range(2))
+    for again in (pickle.loads(pickle.dumps(second)), copy.deepcopy(second)):
+        assert (type(again), again.graph) == (type(first), first.graph)
+        assert again.self_test == first.self_test
+        x = np.ones((1, *first.input_shape), np.float32)
+        assert np.array_equal(again.forward(x), first.forward(x))
+
+
 def test_large_models_and_the_reference_are_not_kept(folder, path, monkeypatch):
     assert tinycnn.load(path, backend="numpy").program is None
     monkeypatch.setattr(prepared, "LARGEST", 100)
@@ -191,9 +243,19 @@ print(*(name for name in sys.modules if name.startswith("tinycnn")))
 NOT_NEEDED = ("nn.graph", "nn.layers", "nn.modelfile", "engine.lower", "engine.plan", "engine.ops")
 
 
-def test_a_second_process_imports_no_layers(path):
-    command = [sys.executable, "-c", SECOND, path]
-    runs = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True) for _ in range(2)]
+def test_a_second_process_imports_no_layers(path, tmp_path):
+    tinycnn.load(path)  # kernels are compiled by now
+    own = (
+        tmp_path / "own"
+    )  # else an earlier run of this test is remembered, and a user's models not
+    own.mkdir(mode=0o700)
+    for kernels in cache.directory().glob("*.o"):
+        shutil.copy(kernels, own)
+    command, given = [sys.executable, "-c", SECOND, path], os.environ | {"TINYCNN_CACHE": str(own)}
+    runs = [
+        subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True)
+        for _ in range(2)
+    ]
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
     first, second = (set(run.stdout.split()) for run in runs)
     assert {f"tinycnn.{name}" for name in NOT_NEEDED} <= first

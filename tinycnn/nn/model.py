@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field, replace
+from dataclasses import field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -254,6 +254,10 @@ class RecalledModel(Model):
         model = cls.__new__(cls)
         model.__dict__.update(parts, _read=read, input_shape=input_shape, classes=classes)
         return model
+
+    def __reduce__(self) -> tuple[type[Model], tuple[Any, ...]]:
+        """Copies, and what is sent to another process, are whole models."""
+        return Model, tuple(getattr(self, one.name) for one in fields(self))
 
     def __getattr__(self, name: str) -> Any:  # only for what is not there (yet)
         if name not in ("graph", "weights"):
