@@ -220,19 +220,24 @@ class _Run(Generic[T]):
     def _take(self, trial: _Try[T]) -> None:
         """Note what became of a task."""
         future = self.flying[trial]
+        if future.status in FAILED:
+            self._note_failure(trial, future)
+            return
         try:
-            if future.status in FAILED:
-                self._note_failure(trial, future)
-                return
             found = future.result(timeout=TICK)
         except TimeoutError:  # the worker died with the answer: Dask makes it again, or fails
             self.done.put(trial)
             return
+        except Exception as error:
+            if future.status == "error":  # by now
+                self.done.put(trial)
+                return
+            raise self._gone(error) from error
         del self.flying[trial]
         if isinstance(found, Unfit):
             self._leave_out(found.worker, found.reason, trial)
-        elif found.unread and os.access(found.unread, os.R_OK):
-            reason = f"it cannot read {found.unread!r}, which is there for this machine"
+        elif unseen := next((path for path in found.unread if os.access(path, os.R_OK)), None):
+            reason = f"it cannot read {unseen!r}, which is there for this machine"
             reason += "; the data must lie at the same path on all"
             self._leave_out(found.worker, reason, trial)
         else:
@@ -246,7 +251,7 @@ class _Run(Generic[T]):
 
         if future.status != "error":
             raise self._gone("what was under way is cancelled")
-        error = future.exception(timeout=TICK)
+        error = future.exception(timeout=ANSWERS_WITHIN)
         if not isinstance(error, KilledWorker):
             hint = "; install the same tinycnn everywhere" if isinstance(error, ImportError) else ""
             raise ClusterError(f"a worker failed: {type(error).__name__}: {error}{hint}")

@@ -77,12 +77,12 @@ def sent(setup: Setup, source: Source) -> Setup:
 class Answers:
     """What became of a part: an answer for each study, and the seconds that took.
 
-    ``unread``: the first file that this process may not read or does not see; "" if there is none.
+    ``unread``: the files that this process may not read or does not see.
     """
 
     worker: str
     found: tuple[Any, ...]
-    unread: str
+    unread: tuple[str, ...]
     seconds: float
 
 
@@ -122,13 +122,13 @@ def judge_part(part: Part, *models: bytes) -> Answers | Unfit:
     started = time.monotonic()
     found = tuple(part.job.judge(part.folders, panel))
     seconds = time.monotonic() - started
-    return Answers(worker.address, found, first_unread(part.folders), seconds)
+    return Answers(worker.address, found, unread(part.folders), seconds)
 
 
-def first_unread(folders: Iterable[Folder]) -> str:
-    """Path of the first view that cannot be read here; "" if there is none."""
+def unread(folders: Iterable[Folder]) -> tuple[str, ...]:
+    """Paths of the views that cannot be read here."""
     views = (e.path for folder in folders for e in folder.entries if e.status == "view")
-    return next((path for path in views if not os.access(path, os.R_OK)), "")
+    return tuple(path for path in views if not os.access(path, os.R_OK))
 
 
 _panels: dict[Setup, Panel] = {}

@@ -14,13 +14,13 @@ from typing import IO, Any
 
 from tinycnn import cli
 from tinycnn.engine.session import available_cores
-from tinycnn.errors import PROGRAM
+from tinycnn.errors import PROGRAM, ClusterError
 from tinycnn.evaluation import report
 from tinycnn.evaluation.dataset import Dataset
 from tinycnn.evaluation.document import Run, document
 from tinycnn.evaluation.journal import Journal
 from tinycnn.evaluation.records import Record
-from tinycnn.evaluation.run import score
+from tinycnn.evaluation.run import need_label, score
 from tinycnn.files import atomic_write
 from tinycnn.opening import add_options, count, open_panel, setup_of
 from tinycnn.progress import Progress
@@ -37,11 +37,11 @@ DATASET is a folder of studies named as in MURA: XR_WRIST/patient00014/study1_po
 A study whose name does not end in _positive or _negative is counted and left out of the figures.
 DATASET may also be one of MURA's CSVs, beside the folders that it names: valid_labeled_studies.csv
 or valid_image_paths.csv.
-Ctrl-C ends the run; what was done is reported. With --resume FILE it is kept, and the same command
-goes on from there.
+Ctrl-C, or a cluster that is lost, ends the run; what was done is reported. With --resume FILE it is
+kept, and the same command goes on from there.
 
 exit status: 0 every study was judged; 1 some study has no usable view; 2 wrong use, no labelled
-study found, or a model that cannot be read; 130 interrupted"""
+study found, a model that cannot be read, or a cluster that was lost; 130 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +54,7 @@ def _evaluate(argv: Sequence[str]) -> int:
     dataset = Dataset(options.dataset, options.labels)
     total, said = dataset.count()
     panel, source = open_panel(setup_of(options))
+    need_label(panel)
     records: list[Record] = []
     started = time.monotonic()
     with (
@@ -61,22 +62,21 @@ def _evaluate(argv: Sequence[str]) -> int:
         _judging(options, dataset.root, panel, source) as judged,
     ):
         with _journal(options, dataset.root, panel, source) as kept:
-            interrupted, recalled = _judge_all(records, judged, kept, dataset, total)
+            stopped, recalled = _judge_all(records, judged, kept, dataset, total)
         run = Run(
             options.dataset,
             panel.decision,
             options.bootstrap,
             options.seed,
-            interrupted,
+            stopped is not None,
             time.monotonic() - started,
             recalled,
             said,
         )
         found = document(records, source, run)
         _write(found, options, *streams)
-    if interrupted:
-        _say_interrupted(len(records), total, options.resume)
-        return cli.INTERRUPTED
+    if stopped:
+        return _tell(stopped, len(records), total, options.resume)
     return 1 if found["dataset"]["without_verdict"] else 0
 
 
@@ -145,8 +145,8 @@ def _judge_all(
     kept: Journal | None,
     dataset: Dataset,
     total: int,
-) -> tuple[bool, int]:
-    """Fill ``records``; return whether that was interrupted, and how many the journal knew."""
+) -> tuple[KeyboardInterrupt | ClusterError | None, int]:
+    """Fill ``records``; return what ended that too early, and how many the journal knew."""
     recalled = 0
     with Progress(total, "studies") as progress:
 
@@ -176,9 +176,11 @@ def _judge_all(
                     if kept:
                         kept.add(record)
                     note(record)
-        except KeyboardInterrupt:
-            return True, recalled
-    return False, recalled
+        except (KeyboardInterrupt, ClusterError) as stopped:
+            if not records and isinstance(stopped, ClusterError):
+                raise  # there is nothing to report
+            return stopped, recalled
+    return None, recalled
 
 
 @contextmanager
@@ -207,13 +209,16 @@ def _write(
         report.write_text(stream, found)
 
 
-def _say_interrupted(done: int, total: int, journal: str | None) -> None:
+def _tell(
+    stopped: KeyboardInterrupt | ClusterError, done: int, total: int, journal: str | None
+) -> int:
+    """Say in one line why not all studies are in the report; return the exit status."""
     hint = "go on with the same command" if journal else "with --resume FILE it could go on"
-    print(
-        f"{PROGRAM} evaluate: interrupted after {done} of {total} studies; "
-        f"the report is about these; {hint}",
-        file=sys.stderr,
-    )
+    said = f"interrupted after {done} of {total} studies; the report is about these; {hint}"
+    if isinstance(stopped, ClusterError):
+        raise ClusterError(f"{stopped}; {said}") from stopped
+    print(f"{PROGRAM} evaluate: {said}", file=sys.stderr)
+    return cli.INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -53,16 +53,21 @@ def score(
     ``threads`` decode. What cannot be read is refused, with the reason, and stops nothing. Closing
     the iterator drops what was under way.
     """
-    if panel.decision.positive is None:
-        raise UsageError(
-            f"model {panel.models[0].name!r} looks for no label, so nothing can be right or wrong; "
-            "convert it again with --positive LABEL"
-        )
+    need_label(panel)
     pool = ThreadPoolExecutor(threads, "decode")
     try:
         yield from _ordered(folders, root, panel, pool.submit, AHEAD * threads)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def need_label(panel: Panel) -> None:
+    """UsageError if the models of ``panel`` do not say yes or no."""
+    if panel.decision.positive is None:
+        raise UsageError(
+            f"model {panel.models[0].name!r} looks for no label, so nothing can be right or wrong; "
+            "convert it again with --positive LABEL"
+        )
 
 
 def _ordered(

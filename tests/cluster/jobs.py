@@ -65,13 +65,13 @@ class Blind:
         from distributed import get_worker
 
         if self.worker in (None, get_worker().name):
-            original = clusterjob.first_unread
+            original = clusterjob.unread
 
-            def first_unread(folders: Iterable[Folder]) -> str:
-                clusterjob.first_unread = original
-                return next(iter(folders)).entries[0].path
+            def unread(folders: Iterable[Folder]) -> tuple[str, ...]:
+                clusterjob.unread = original
+                return tuple(entry.path for folder in folders for entry in folder.entries)
 
-            clusterjob.first_unread = first_unread
+            clusterjob.unread = unread
             folders = [replace(f, entries=()) for f in folders]
         return Verdicts(self.setup).judge(folders, panel)
 

@@ -1,9 +1,10 @@
+"""Studies judged on a cluster: as one after the other, whatever becomes of its workers."""
+
 from __future__ import annotations
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,88 +14,17 @@ from pathlib import Path
 import pytest
 
 import tinycnn
-from tests import cluster_jobs
-from tests.cluster_fake import Client
+from tests.cluster import jobs
+from tests.cluster.conftest import FAILURES, STUDIES, command, one_line
+from tests.cluster.fake import Client
 from tests.studies.conftest import brightness_model, save_gray
-from tinycnn import cli, cluster, clusterjob
+from tinycnn import cluster, clusterjob
 from tinycnn.errors import ClusterError
 from tinycnn.nn.modelfile import save
-from tinycnn.opening import Setup, open_panel
 from tinycnn.studies.finder import find_studies
 from tinycnn.studies.verdict import judge_with
 
-ROOT = Path(__file__).resolve().parents[1]
-STUDIES = 60
-FAILURES = 1  # deaths of workers that Dask allows a task, so that tests need not wait for four
-
-
-@pytest.fixture(scope="module")
-def distributed():
-    return pytest.importorskip("distributed", reason="needs the extra 'dask'")
-
-
-@pytest.fixture(scope="module")
-def local(distributed):
-    """Two worker processes of one thread."""
-    import dask
-
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": FAILURES}),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-        ) as two,
-    ):
-        yield two
-
-
-@pytest.fixture
-def address(local):
-    deadline = time.monotonic() + 60
-    while len(local.scheduler.workers) < 2:  # where a test killed one, its nanny starts another
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return local.scheduler_address
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    root = tmp_path / "data"
-    for i in range(STUDIES):
-        label = "positive" if i % 3 == 0 else "negative"
-        study = root / f"XR_HAND/patient{i:05}/study1_{label}"
-        for view in range(1 + i % 2):
-            save_gray(study / f"image{view + 1}.png", (37 * i + 90 * view) % 256)
-    (root / "XR_HAND/patient00007/study1_negative/broken.png").write_bytes(b"no image")
-    (root / "XR_HAND/patient00008/notes.txt").write_text("no study")
-    return root
-
-
-@pytest.fixture
-def model(tmp_path):
-    path = tmp_path / "brightness.safetensors"
-    save(brightness_model(), path)
-    return path
-
-
-@pytest.fixture
-def opened(model):
-    """A setup for the cluster, and the panel that it is here."""
-    setup = Setup((str(model),), backend="numpy")
-    panel, source = open_panel(setup)
-    return clusterjob.sent(setup, source), panel
-
-
-def without_times(value):
-    if isinstance(value, dict):
-        return {k: without_times(v) for k, v in value.items() if k not in ("seconds", "recalled")}
-    return [without_times(v) for v in value] if isinstance(value, list) else value
-
-
-def command(capsys, *arguments, status=0):
-    found = cli.main([*map(str, arguments), "--backend", "numpy", "--json"])
-    out, err = capsys.readouterr()
-    assert found == status, err
-    return without_times(json.loads(out))
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def same(results, folders, panel):
@@ -148,7 +78,7 @@ def test_a_killed_worker_loses_nothing(local, address, dataset, opened):
     setup, panel = opened
     folders, results = list(find_studies(dataset)), []
     with cluster.connected(address) as client:
-        for result in cluster.judged(client, cluster_jobs.Slow(setup), folders, panel):
+        for result in cluster.judged(client, jobs.Slow(setup), folders, panel):
             results.append(result)
             if len(results) == 10:
                 os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
@@ -161,7 +91,7 @@ def test_a_study_that_kills_its_workers_is_refused(address, dataset, opened):
     save_gray(deadly / "deadly.png", 99)
     folders = list(find_studies(dataset))
     with cluster.connected(address) as client:
-        job = cluster_jobs.Deadly(setup, "deadly.png")
+        job = jobs.Deadly(setup, "deadly.png")
         results = list(cluster.judged(client, job, folders, panel))
     [(place, refused)] = [(i, r) for i, r in enumerate(results) if r.path == str(deadly)]
     assert (refused.verdict, {row.status for row in refused.rows}) == (None, {"refused"})
@@ -187,10 +117,26 @@ def test_a_worker_that_does_not_see_the_data_is_left_out(address, dataset, opene
     setup, panel = opened
     folders = list(find_studies(dataset))
     with cluster.connected(address) as client:
-        results = list(cluster.judged(client, cluster_jobs.Blind(setup, 0), folders, panel))
+        results = list(cluster.judged(client, jobs.Blind(setup, 0), folders, panel))
     assert same(results, folders, panel)
     [message] = [record.getMessage() for record in caplog.records if record.name == "tinycnn"]
     assert "is left out: it cannot read" in message
+
+
+def test_a_worker_that_does_not_see_one_of_several_is_left_out(
+    address, dataset, opened, monkeypatch
+):
+    """Also where the first that it does not see is gone for the client, too."""
+    setup, panel = opened
+    monkeypatch.setattr(cluster, "NOBODY_FIT", 1.0)
+    folder = list(find_studies(dataset))[1]
+    gone, there = folder.entries
+    os.unlink(gone.path)
+    with (
+        cluster.connected(address) as client,
+        pytest.raises(ClusterError, match=f"cannot read '{there.path}'"),
+    ):
+        list(cluster.judged(client, jobs.Blind(setup), [folder], panel))
 
 
 def test_what_vanished_for_all_is_refused_as_ever(address, dataset, opened):
@@ -217,7 +163,7 @@ def test_no_worker_can_do_it(address, dataset, opened, monkeypatch, changes, rea
     setup, panel = opened
     monkeypatch.setattr(cluster, "NOBODY_FIT", 1.0)
     monkeypatch.setattr(tinycnn, "__version__", changes.pop("version", tinycnn.__version__))
-    kind = cluster_jobs.Blind if changes.pop("blind", False) else clusterjob.Verdicts
+    kind = jobs.Blind if changes.pop("blind", False) else clusterjob.Verdicts
     job = kind(replace(setup, **changes))
     with cluster.connected(address) as client, pytest.raises(ClusterError, match=reason) as raised:
         list(cluster.judged(client, job, find_studies(dataset), panel))
@@ -227,24 +173,7 @@ def test_no_worker_can_do_it(address, dataset, opened, monkeypatch, changes, rea
 def test_a_fault_in_a_worker_ends_the_run(address, dataset, opened):
     setup, panel = opened
     with cluster.connected(address) as client, pytest.raises(ClusterError, match="ZeroDivision"):
-        list(cluster.judged(client, cluster_jobs.Faulty(setup), find_studies(dataset), panel))
-
-
-def test_a_scheduler_that_ends_midway(distributed, capsys, dataset, model, monkeypatch):
-    monkeypatch.setattr(clusterjob, "Verdicts", cluster_jobs.Slow)
-    original = cluster.judged
-    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as ends:
-
-        def judged(*arguments):
-            for number, result in enumerate(original(*arguments)):
-                yield result
-                if number == 3:
-                    ends.close()
-
-        monkeypatch.setattr(cluster, "judged", judged)
-        arguments = (dataset, "--weights", model, "--scheduler", ends.scheduler_address, "--json")
-        said = one_line(capsys, "predict", *arguments)
-    assert "is gone" in said
+        list(cluster.judged(client, jobs.Faulty(setup), find_studies(dataset), panel))
 
 
 def test_few_studies_are_under_way(address, dataset, opened, monkeypatch):
@@ -270,7 +199,7 @@ def test_few_studies_are_under_way(address, dataset, opened, monkeypatch):
 def test_nothing_stays_on_the_cluster(local, address, dataset, opened):
     setup, panel = opened
     with cluster.connected(address) as client:
-        results = cluster.judged(client, cluster_jobs.Slow(setup), find_studies(dataset), panel)
+        results = cluster.judged(client, jobs.Slow(setup), find_studies(dataset), panel)
         next(results)
         results.close()
     deadline = time.monotonic() + 10
@@ -281,7 +210,7 @@ def test_nothing_stays_on_the_cluster(local, address, dataset, opened):
 
 SLOWLY = """
 import sys
-from tests.cluster_jobs import SlowRecords
+from tests.cluster.jobs import SlowRecords
 from tinycnn import cli, clusterjob
 clusterjob.Records = SlowRecords
 sys.exit(cli.main(sys.argv[1:]))
@@ -308,37 +237,6 @@ def test_control_c_reports_what_is_done(address, dataset, model, tmp_path):
     assert 5 <= len(found["studies"]) < STUDIES
     assert f"interrupted after {len(found['studies'])} of {STUDIES}" in err
     assert len(err.splitlines()) == 1
-
-
-def one_line(capsys, *arguments):
-    assert cli.main([*map(str, arguments), "--backend", "numpy"]) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    return err
-
-
-@pytest.mark.parametrize("name", ["predict", "evaluate"])
-def test_without_the_extra(capsys, dataset, model, monkeypatch, name):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    said = one_line(capsys, name, dataset, "--weights", model, "--scheduler", "localhost:1")
-    assert "pip install '.[dask]'" in said
-
-
-@pytest.mark.parametrize("name", ["predict", "evaluate"])
-def test_nobody_answers(distributed, capsys, dataset, model, monkeypatch, name):
-    monkeypatch.setattr(cluster, "ANSWERS_WITHIN", 1.0)
-    with socket.create_server(("127.0.0.1", 0)) as mute, socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        for listener in (mute, closed):
-            there = "127.0.0.1:{1}".format(*listener.getsockname())
-            said = one_line(capsys, name, dataset, "--weights", model, "--scheduler", there)
-            assert f"--scheduler '{there}': no Dask scheduler answers there: " in said
-
-
-@pytest.mark.parametrize("there", ["nonsense", "", "tls://127.0.0.1:1"])
-def test_what_is_no_address(distributed, capsys, dataset, model, there):
-    said = one_line(capsys, "predict", dataset, "--weights", model, "--scheduler", there)
-    assert "no Dask scheduler answers there" in said
 
 
 def test_a_worker_is_no_scheduler(capsys, local, address, dataset, model):
