@@ -181,6 +181,19 @@ def test_too_much_or_no_file_is_refused(mura, monkeypatch):
         Dataset(str(next(mura.rglob("*.png"))))
 
 
+@pytest.mark.parametrize(
+    ("studies", "shared"),
+    [
+        (["a/b/s1", "a/b/s2"], "a/b"), (["a/s1", "a-b/s1", "a/b/s1"], ""), (["s1", "a/s1"], ""),
+        (["a/bc/s1", "a/bd/s1"], "a"), (["a/s1", "a/b/s1"], "a"), (["s1"], ""), (["a/s1"], "a"),
+    ],
+)  # fmt: skip
+def test_the_folder_that_all_rows_share(studies, shared):
+    assert listing.Listing("x.csv", dict.fromkeys(studies, "positive"), {})._shared() == (
+        shared.split("/") if shared else []
+    )
+
+
 def test_links_lead_nowhere(mura, evaluated, tmp_path):
     """Neither a row nor the folder that all rows share opens what lies behind a symbolic link."""
     outside = tmp_path / "outside"
