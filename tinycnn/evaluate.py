@@ -21,7 +21,7 @@ from tinycnn.evaluation.document import Run, document
 from tinycnn.evaluation.journal import Journal
 from tinycnn.evaluation.records import Record
 from tinycnn.evaluation.run import need_label, score
-from tinycnn.files import atomic_write
+from tinycnn.files import atomic_write, need_apart
 from tinycnn.opening import add_options, count, open_panel, setup_of
 from tinycnn.progress import Progress
 from tinycnn.studies.finder import Folder
@@ -55,6 +55,7 @@ def _evaluate(argv: Sequence[str]) -> int:
     total, said = dataset.count()
     panel, source = open_panel(setup_of(options))
     need_label(panel)
+    _check_places(options, source)
     records: list[Record] = []
     started = time.monotonic()
     with (
@@ -181,6 +182,12 @@ def _judge_all(
                 raise  # there is nothing to report
             return stopped, recalled
     return None, recalled
+
+
+def _check_places(options: argparse.Namespace, source: Source) -> None:
+    places = {f"--{name}": getattr(options, name) for name in ("resume", "output", "html")}
+    models = (one.model_path for one in (source, *source.others))
+    need_apart(places, (*models, options.dataset, *filter(None, [options.labels])))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import IO, Any, Literal
 
@@ -36,6 +36,21 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def need_apart(results: Mapping[str, str | None], sources: Iterable[str]) -> None:
+    """UsageError if a result would replace a file that is read, or another result.
+
+    ``results``: option -> path, or None where it is not given. ``sources``: paths.
+    """
+    taken = {os.path.realpath(path): "a file that is read here" for path in sources}
+    for option, path in results.items():
+        if path is None or (os.path.exists(path) and not os.path.isfile(path)):
+            continue  # pipes and /dev/null take as much as there is
+        real = os.path.realpath(path)
+        if real in taken:
+            raise UsageError(f"{option} {path!r}: that is {taken[real]}; name another file")
+        taken[real] = f"the file of {option}"
 
 
 def _open_directly(target: str, mode: Literal["w", "wb"]) -> IO[Any]:

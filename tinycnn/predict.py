@@ -12,7 +12,7 @@ from typing import IO
 
 from tinycnn import cli
 from tinycnn.errors import StudyError
-from tinycnn.files import atomic_write
+from tinycnn.files import atomic_write, need_apart
 from tinycnn.opening import add_options, open_panel, setup_of
 from tinycnn.progress import Progress
 from tinycnn.studies.finder import Folder, find_folders, find_studies
@@ -41,6 +41,8 @@ def _predict(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     folders = _at_least_one_study(options.study)
     panel, source = open_panel(setup_of(options))
+    models = (one.model_path for one in (source, *source.others))
+    need_apart({"--output": options.output}, (*models, options.study))
     tally = Tally()
     with (
         _judging(options, panel, source) as judged,
