@@ -87,6 +87,17 @@ def models(document: Document) -> list[Document]:
     return several[:MOST_PARTS] or [below(document, "model")]
 
 
+def demonstration(document: Document) -> bool:
+    """Whether some model was made to show the program only."""
+    return any(bool(model.get("demonstration")) for model in models(document))
+
+
+def thresholds(document: Document) -> str:
+    """The threshold, or those of a calibration by body part; not escaped."""
+    own = [f"{part} {plain(value)}" for part, value in below(document, "thresholds").items()]
+    return ", ".join(own) or plain(document.get("threshold"))
+
+
 def parts(table: Document) -> list[str]:
     """The body parts of ``table`` as they are shown: by name, and all of them together last."""
     named = sorted((key for key in table if key != ALL), key=natural_key)[:MOST_PARTS]

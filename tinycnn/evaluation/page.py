@@ -6,30 +6,26 @@ lack anything: see `tinycnn.evaluation.markup`. The same document and images giv
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-
-from tinycnn.evaluation import charts, tables
+from tinycnn.evaluation import plots, tables
 from tinycnn.evaluation.gallery import worst_images, worst_studies
 from tinycnn.evaluation.markup import (
     ALL,
     MOST_PARTS,
     UNDEFINED,
     Document,
-    bare_part,
     below,
     contents,
     count,
+    demonstration,
     figure,
     finite,
     models,
     name,
-    part_title,
-    parts,
     plain,
     rows,
     section,
     text,
+    thresholds,
 )
 from tinycnn.evaluation.omitted import omitted
 from tinycnn.evaluation.style import STYLE
@@ -38,14 +34,6 @@ from tinycnn.studies.worth import NO_DIAGNOSIS
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'"
-)
-KAPPA_NOTE = (
-    "The radiologists and the baseline were measured on MURA&rsquo;s own test set, not on the "
-    "studies of this page: read their figures beside this model&rsquo;s only if these studies are "
-    "like those."
-)
-NO_COMPARISON = (
-    " <strong>Here they are no comparison: these weights know drawings, not patients.</strong>"
 )
 
 
@@ -76,11 +64,11 @@ def _sections(document: Document, with_gallery: bool) -> str:
         section("facts", "Model and data", _facts(document)),
         section("parts", "By body part", _left_out(document), *tables.by_parts(document)),
         section("models", "The models, each alone", _apart(document), *tables.by_model(document)),
-        section("kappa", "Beside radiologists", _kappas(document)),
-        section("roc", "ROC curves", _rocs(document)),
+        section("kappa", "Beside radiologists", plots.kappas(document)),
+        section("roc", "ROC curves", plots.rocs(document)),
         section("rules", "Rules side by side", tables.by_rule(document)),
         section("confusion", "Confusion matrices", tables.confusions(document)),
-        section("reliability", "Reliability", _reliabilities(document)),
+        section("reliability", "Reliability", plots.reliabilities(document)),
         section("studies", "Studies it got most wrong", studies),
         section("images", "Images it got most wrong", images),
         section("omitted", "Left out", omitted(document)),
@@ -105,14 +93,10 @@ def _names(document: Document) -> str:
 
 def _caution(document: Document) -> str:
     said = text(document.get("caution") or NO_DIAGNOSIS, 1000)
-    if _demonstration(document):
+    if demonstration(document):
         title = "DEMONSTRATION WEIGHTS, NOT A DIAGNOSIS"
         return f'<div class="alarm" role="note"><p><strong>{title}</strong> {said}</p></div>'
     return f'<div class="note" role="note"><p><strong>Not a diagnosis.</strong> {said}</p></div>'
-
-
-def _demonstration(document: Document) -> bool:
-    return any(bool(model.get("demonstration")) for model in models(document))
 
 
 def _interrupted(document: Document) -> str:
@@ -151,12 +135,6 @@ def _intervals(document: Document) -> str:
     )
 
 
-def _threshold(document: Document) -> str:
-    """The threshold, or those of a calibration by body part."""
-    own = [f"{part} {plain(value)}" for part, value in below(document, "thresholds").items()]
-    return ", ".join(own) or plain(document.get("threshold"))
-
-
 def _facts(document: Document) -> str:
     model, data = below(document, "model"), below(document, "dataset")
     labels = ", ".join(str(label) for label in rows(model.get("labels")))
@@ -164,7 +142,7 @@ def _facts(document: Document) -> str:
         ("Name", model.get("name")), ("SHA-256", model.get("sha256")), ("File", model.get("path")),
         ("Trained on", model.get("trained_on")), ("Labels", labels),
         ("Looks for", model.get("positive")), ("Rule", document.get("rule")),
-        ("Threshold", _threshold(document)), *_together(document),
+        ("Threshold", thresholds(document)), *_together(document),
     ])  # fmt: skip
     counted = [
         (title, count(data.get(key)))
@@ -218,93 +196,6 @@ def _left_out(document: Document) -> str:
     if named <= MOST_PARTS:
         return ""
     return f"<p>{MOST_PARTS} of {count(named)} body parts are shown; all of them are counted.</p>"
-
-
-def _kappas(document: Document) -> str:
-    published = below(document, "published", "kappa")
-    ours = below(document, "levels", "study")
-    if not published or not ours:
-        return ""
-    shown = [part for part in parts(published) if part in ours]
-    charted = {
-        part_title(part): _readers(below(published, part), below(ours, part, "kappa"))
-        for part in shown
-    }
-    alone = [part for part in parts(ours) if part not in shown]
-    if alone:  # nobody else's figure is known
-        charted["This model alone"] = [
-            (bare_part(part), below(ours, part, "kappa"), "model") for part in alone
-        ]
-    note = KAPPA_NOTE + NO_COMPARISON * _demonstration(document)
-    source = text(below(document, "published").get("source", ""), 600)
-    return (
-        "<p>Cohen&rsquo;s kappa by study, with intervals where they are known: agreement with the "
-        f"truth beyond chance; 1 is perfect, 0 is chance.</p><p>{note}</p>"
-        f'<div class="grid wide">{_kappa_charts(charted)}</div><p class="fine">Source: {source}</p>'
-    )
-
-
-def _kappa_charts(charted: dict[str, list[tuple[str, Document, str]]]) -> str:
-    lowest = _lowest(measure for readers in charted.values() for _, measure, _ in readers)
-    return "".join(
-        _chart(title, charts.kappas(title, readers, lowest)) for title, readers in charted.items()
-    )
-
-
-def _lowest(measures: Iterable[Document]) -> float:
-    """Where the axis of kappa begins: 0, or below if some interval does."""
-    edges = [finite(measure.get(key)) for measure in measures for key in ("low", "value")]
-    lowest = min((edge for edge in edges if edge is not None), default=0.0)
-    return max(-1.0, math.floor(4 * min(lowest, 0.0)) / 4)
-
-
-def _readers(published: Document, ours: Document) -> list[tuple[str, Document, str]]:
-    readers = [
-        ("MURA baseline", below(published, who), "base") if who == "model"
-        else (str(who).capitalize(), below(published, who), "peer")
-        for who in list(published)[:6]
-    ]  # fmt: skip
-    return [*readers, ("This model", ours, "model")]
-
-
-def _rocs(document: Document) -> str:
-    curves, measured = below(document, "roc"), below(document, "levels", "study")
-    figures = [
-        _chart(part_title(part), charts.roc(part_title(part), curves[part], below(measured, part)))
-        for part in parts(curves)
-    ]
-    if not figures:
-        return ""
-    threshold = text(_threshold(document))
-    return (
-        f"<p>By study, over every threshold. The diamond is the threshold in use, {threshold}; the "
-        f'dashed line is chance.</p><div class="grid">{"".join(figures)}</div>'
-    )
-
-
-def _reliabilities(document: Document) -> str:
-    bins = below(document, "reliability")
-    figures = [
-        _chart(
-            part_title(part),
-            charts.reliability(part_title(part), bins[part]),
-            f"calibration error {figure(charts.calibration_error(bins[part]))}",
-        )
-        for part in parts(bins)
-    ]
-    if not figures:
-        return ""
-    return (
-        "<p>Studies in ten bins of probability: how often they were positive. On the dashed line a "
-        "probability means what it says. Small dots are bins of few studies (counts below): they "
-        "tell little.</p>"
-        f'<div class="grid">{"".join(figures)}</div>'
-    )
-
-
-def _chart(title: str, svg: str, more: str = "") -> str:
-    small = f"<small>{more}</small>" if more else ""
-    return f'<figure class="chart"><figcaption>{title}{small}</figcaption>{svg}</figure>'
 
 
 def _footer(document: Document, with_gallery: bool) -> str:
