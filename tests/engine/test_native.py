@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,5 +74,6 @@ def test_versions_are_those_of_the_metadata(package):
 
 
 def test_a_version_without_its_folder(monkeypatch):
-    monkeypatch.setattr(os, "listdir", lambda path: ["numba", "numba-1.egg-info"])
+    found = SimpleNamespace(path=os.path, listdir=lambda path: ["numba", "numba-1.egg-info"])
+    monkeypatch.setattr(native, "os", found)  # not os itself: other readers of metadata use that
     assert native._version("numba") == importlib.metadata.version("numba")
