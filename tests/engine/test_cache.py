@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -211,14 +212,26 @@ def test_log_goes_through_logging(folder, compiled, caplog):
     assert not caplog.records
 
 
-def test_old_code_is_dropped_and_nothing_else(folder):
+def test_old_code_is_dropped_and_nothing_else(folder, monkeypatch):
+    monkeypatch.setitem(cache.KEPT, ".o", 12 * (len(CODE) + 32))
     cache.store("first.o", CODE)
     cache.store("0" * 32 + ".program", CODE)
     (folder / "notes.txt").write_text("mine")
-    for i in range(cache.KEPT[".o"] + 5):
+    for i in range(17):
         cache.store(f"{i:032x}.o", CODE)
         os.utime(folder / f"{i:032x}.o", (i, i))
     cache.store("f" * 32 + ".o", CODE)
     left = set(os.listdir(folder))
-    assert {"first.o", "notes.txt", "f" * 32 + ".o"} <= left
-    assert len(left) == cache.KEPT[".o"] + 3
+    assert {"first.o", "notes.txt", "0" * 32 + ".program", "f" * 32 + ".o"} <= left
+    assert len(left) == 12 + 3
+
+
+def test_what_a_killed_process_left_goes_after_an_hour(folder):
+    cache.store("a" * 32 + ".o", CODE)
+    for i, age in enumerate([10, 2 * cache.ABANDONED]):
+        path = folder / f".{'b' * 32}.o.77.{i}"
+        path.write_bytes(CODE)
+        os.utime(path, (time.time() - age,) * 2)
+    cache.store("c" * 32 + ".o", CODE)
+    assert len(os.listdir(folder)) == 3
+    assert (folder / f".{'b' * 32}.o.77.0").exists()

@@ -14,11 +14,13 @@ import os
 import re
 import stat
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-KEPT = {".o": 12, ".program": 4}  # files of each kind; of some 200 kB, and up to 24 MB
+KEPT = {".o": 8 << 20, ".program": 96 << 20}  # bytes of each kind; of 0.4, and of up to 24 MB
+ABANDONED = 3600.0  # seconds after which a file that was not finished is nobody's
 
 
 def directory() -> Path:
@@ -87,15 +89,22 @@ def store(name: str, *parts: bytes | memoryview) -> None:
 
 
 def _drop_old(kind: str) -> None:
-    """Keep the newest files of a kind: every change of a kernel or of Numba makes another name."""
-    ours = [
-        path
-        for path in directory().iterdir()
-        if path.suffix == kind and re.fullmatch(r"[0-9a-f]{32}", path.stem)
-    ]
+    """Keep the newest of a kind: every change of a kernel or of Numba makes another name.
+
+    What a process left behind that was killed while it wrote goes, too.
+    """
+    name, left, kept = rf"\.?[0-9a-f]{{32}}\{kind}(\.\d+\.\d+)?", time.time() - ABANDONED, 0
     with contextlib.suppress(FileNotFoundError):  # another process was quicker
-        for path in sorted(ours, key=lambda path: path.lstat().st_mtime)[: -KEPT[kind]]:
-            path.unlink()
+        ours = [path for path in directory().iterdir() if re.fullmatch(name, path.name)]
+        for path in sorted(ours, key=lambda path: -path.lstat().st_mtime):
+            status = path.lstat()
+            if path.name.startswith("."):
+                if status.st_mtime < left:
+                    path.unlink()
+                continue
+            kept += status.st_size
+            if kept > KEPT[kind]:
+                path.unlink()
 
 
 def _secure(folder: Path) -> None:
