@@ -37,6 +37,7 @@ DATASET is a folder of studies named as in MURA: XR_WRIST/patient00014/study1_po
 A study whose name does not end in _positive or _negative is counted and left out of the figures.
 DATASET may also be one of MURA's CSVs, beside the folders that it names: valid_labeled_studies.csv
 or valid_image_paths.csv.
+BY PATIENT: positive if any study is; judged positive if any study is, be it another one.
 Ctrl-C, or a cluster that is lost, ends the run; what was done is reported. With --resume FILE it is
 kept, and the same command goes on from there.
 

@@ -109,6 +109,17 @@ def test_every_level_counts_what_it_says(capsys, dataset, model):
     assert sum(bin["count"] for bin in found["reliability"]["all"]) == 5
 
 
+def test_intervals_at_the_edge_are_those_of_so_many_patients(capsys, dataset, model):
+    table = as_json(capsys, dataset, model)["levels"]["study"]
+    hand = table["XR_HAND"]  # three of three studies are right, of two patients
+    low = pytest.approx(0.025**0.5)
+    assert hand["accuracy"] == {"value": 1.0, "low": low, "high": 1.0, "interval": "exact"}
+    assert hand["sensitivity"]["low"] == pytest.approx(0.025)  # one patient tells next to nothing
+    nothing = {"low": None, "high": None, "interval": None}
+    assert hand["auroc"] == hand["kappa"] == {"value": 1.0, **nothing}
+    assert table["all"]["accuracy"]["interval"] == "bootstrap"
+
+
 def test_rule_and_threshold_are_those_asked_for(capsys, dataset, model):
     found = as_json(capsys, dataset, model, "--rule", "max", "--threshold", "0.05")
     assert (found["rule"], found["threshold"]) == ("max", 0.05)
@@ -373,7 +384,8 @@ def test_phantoms_with_a_shipped_model(capsys, tmp_path):
 
 def test_a_document_without_records_is_sound():
     found = document.document([], SOURCE, document.Run("d", Decision(positive=1)))
-    assert found["levels"]["study"]["all"]["kappa"] == {"value": None, "low": None, "high": None}
+    nothing = dict.fromkeys(("value", "low", "high", "interval"))
+    assert found["levels"]["study"]["all"]["kappa"] == nothing
     json.dumps(found, allow_nan=False)
 
 

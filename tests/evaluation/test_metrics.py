@@ -94,6 +94,23 @@ def test_the_interval_of_an_accuracy_is_that_of_the_binomial():
     assert (low, high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.005)
 
 
+@pytest.mark.parametrize(
+    ("patients", "low"), [(1, 0.025), (3, 0.2924), (10, 0.6915), (20, 0.8316), (100, 0.9638)]
+)
+def test_the_interval_at_the_edge_is_clopper_and_pearson_s(patients, low):
+    # SciPy's: scipy.stats.binomtest(n, n).proportion_ci(0.95, "exact"), to four digits.
+    assert metrics.exact_interval(1.0, patients, 0.95) == (pytest.approx(low, abs=5e-5), 1.0)
+    high = pytest.approx(1 - low, abs=5e-5)
+    assert metrics.exact_interval(0.0, patients, 0.95) == (0.0, high)
+    assert metrics.exact_interval(0.5, patients, 0.95) is None
+
+
+def test_resamples_that_are_all_equal_are_no_interval():
+    assert metrics.interval(np.array([1.0, 1.0, np.nan]), 0.95) is None
+    assert metrics.interval(np.full(9, 0.1) + np.arange(9) % 2 * 1e-16, 0.95) is None
+    assert metrics.interval(np.array([0.0, 1.0]), 0.95) == pytest.approx((0.025, 0.975))
+
+
 def test_patients_not_views_are_resampled():
     # Ten patients, each with the same 30 answers: thirty times the views tell nothing more.
     true = np.arange(10) < 5

@@ -56,6 +56,15 @@ def test_metrics_of_cases(sklearn, seed, share):
         assert np.isnan(found["auroc"])
 
 
+@pytest.mark.parametrize("patients", [1, 2, 18, 400])
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_interval_at_the_edge_is_scipy_s(sklearn, patients, share):
+    """SciPy is there because scikit-learn needs it."""
+    stats = pytest.importorskip("scipy.stats")
+    theirs = stats.binomtest(round(share * patients), patients).proportion_ci(0.95, "exact")
+    assert metrics.exact_interval(share, patients, 0.95) == pytest.approx(tuple(theirs))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_resample_is_a_weight(sklearn, seed):
     """Each column of the bootstrap, by patient, is what they call a sample weight."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.evaluation import levels, members, metrics
-from tinycnn.evaluation.published import published
+from tinycnn.evaluation.published import comparable, published
 from tinycnn.evaluation.records import Record
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.model import Decision
@@ -46,6 +46,7 @@ def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, A
     groups = levels.all_cases(used, run.decision)
     tables = _tables(groups, len(levels.patients_of(used)), run)
     parts = list(dict.fromkeys(part for _, part in groups))
+    judged = {part: tables["study", part]["count"] for part in parts}
     studies = [_study(record, run.decision) for record in every]
     models = [_model(one) for one in (source, *source.others)]
     return {
@@ -70,7 +71,7 @@ def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, A
         "levels": {level: {part: tables[level, part] for part in parts} for level in LEVELS},
         "rules": {rule: {part: tables[rule, part] for part in parts} for rule in levels.RULES},
         **members.of_all(used, run.decision, tables, models),
-        "published": published(),
+        "published": published() | {"compared": comparable(judged)},
         "roc": {p: metrics.roc(groups["study", p].true, groups["study", p].score) for p in parts},
         "reliability": {
             p: metrics.reliability(groups["study", p].true, groups["study", p].score) for p in parts
@@ -107,16 +108,20 @@ def _table(
     counts = dict(zip(names, cases.confusion(), strict=True))
     table: dict[str, Any] = {"count": len(cases.true), "positive": int(cases.true.sum()), **counts}
     for name in metrics.NAMES:
-        table[name] = _estimate(float(values[name][0]), [block[name] for block in resampled])
+        draws = [block[name] for block in resampled]
+        table[name] = _estimate(float(values[name][0]), draws, cases.patients(name))
     return table
 
 
-def _estimate(value: float, resampled: Sequence[metrics.Floats]) -> dict[str, float | None]:
+def _estimate(value: float, resampled: Sequence[metrics.Floats], patients: int) -> dict[str, Any]:
+    """A figure with its interval; ``interval`` says of which kind that is, None for none."""
     if not np.isfinite(value):
-        return {"value": None, "low": None, "high": None}
-    found = metrics.interval(np.concatenate(resampled), LEVEL) if resampled else None
+        return {"value": None, "low": None, "high": None, "interval": None}
+    found, kind = metrics.exact_interval(value, patients, LEVEL), "exact"
+    if found is None and resampled:
+        found, kind = metrics.interval(np.concatenate(resampled), LEVEL), "bootstrap"
     low, high = found or (None, None)
-    return {"value": value, "low": low, "high": high}
+    return {"value": value, "low": low, "high": high, "interval": kind if found else None}
 
 
 def _model(source: Source) -> dict[str, Any]:

@@ -92,6 +92,12 @@ def demonstration(document: Document) -> bool:
     return any(bool(model.get("demonstration")) for model in models(document))
 
 
+def trained_on(document: Document) -> list[str]:
+    """What each demonstration model was trained on; not escaped."""
+    shown = (model for model in models(document) if model.get("demonstration"))
+    return list(dict.fromkeys(str(m.get("trained_on") or "unknown data") for m in shown))
+
+
 def thresholds(document: Document) -> str:
     """The threshold, or those of a calibration by body part; not escaped."""
     own = [f"{part} {plain(value)}" for part, value in below(document, "thresholds").items()]

@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 NAMES = ("accuracy", "sensitivity", "specificity", "auroc", "kappa")
 CELLS = 1_000_000  # of the weights that are in memory together: 8 MB, and as much some five times
 
+SAME = 1e-12  # resampled values this near to each other differ by rounding only
+
 
 @dataclass(frozen=True)
 class Cases:
@@ -40,6 +42,14 @@ class Cases:
     def _cells(self) -> tuple[npt.NDArray[np.bool_], ...]:
         true, said = self.true, self.said
         return true & said, ~true & said, ~true & ~said, true & ~said
+
+    def patients(self, name: str) -> int:
+        """How many patients the cases of metric ``name`` are of: those that it has below the line.
+
+        0 for what is no share of cases: AUROC and kappa.
+        """
+        of = {"accuracy": self.true | True, "sensitivity": self.true, "specificity": ~self.true}
+        return len(np.unique(self.patient[of[name]])) if name in of else 0
 
     def metrics(self, weights: Floats) -> dict[str, Floats]:
         """Every metric of `NAMES` (B,), for weights of the patients (P, B)."""
@@ -113,13 +123,28 @@ def resampled(patients: int, resamples: int, seed: int, largest: int) -> Iterato
 
 
 def interval(values: Floats, level: float) -> tuple[float, float] | None:
-    """Percentile interval of resampled ``values``; those that are not defined are left out."""
+    """Percentile interval of resampled ``values``; those that are not defined are left out.
+
+    None where the rest are all equal, as where every case is right: that shows no certainty, only
+    that resamples of such cases cannot differ.
+    """
     defined = values[np.isfinite(values)]
-    if not len(defined):
+    if not len(defined) or np.ptp(defined) <= SAME:
         return None
     tail = 50 * (1 - level)
     low, high = np.percentile(defined, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def exact_interval(share: float, patients: int, level: float) -> tuple[float, float] | None:
+    """Clopper and Pearson's interval (1934) of a ``share`` that is 0 or 1, of so many ``patients``.
+
+    Patients, not cases, are counted as independent. None for another share.
+    """
+    if not patients or share not in (0.0, 1.0):
+        return None
+    reach = float(((1 - level) / 2) ** (1 / patients))
+    return (reach, 1.0) if share else (0.0, 1 - reach)
 
 
 def roc(true: npt.NDArray[np.bool_], score: Floats) -> list[list[Any]]:

@@ -36,6 +36,11 @@ POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 
+PATIENTS = (
+    '<p class="fine">A patient is positive if any study is, and judged positive if any study is, be '
+    "it another one: a false alarm can count as a find.</p>"
+)
+
 
 def page(document: Document, *, gallery: bool = True) -> str:
     """The page of ``document``; with ``gallery`` the images that it names are opened and shown."""
@@ -62,7 +67,8 @@ def _sections(document: Document, with_gallery: bool) -> str:
     return "\n".join((
         section("headline", "At a glance", _headline(document)),
         section("facts", "Model and data", _facts(document)),
-        section("parts", "By body part", _left_out(document), *tables.by_parts(document)),
+        section("parts", "By body part", _left_out(document), *tables.by_parts(document),
+                PATIENTS if below(document, "levels", "patient") else ""),
         section("models", "The models, each alone", _apart(document), *tables.by_model(document)),
         section("kappa", "Beside radiologists", plots.kappas(document)),
         section("roc", "ROC curves", plots.rocs(document)),
@@ -131,6 +137,8 @@ def _intervals(document: Document) -> str:
     return (
         f"Intervals: {level} bootstrap by {text(bootstrap.get('by', ''))}, "
         f"{count(bootstrap.get('resamples'))} resamples, seed {plain(bootstrap.get('seed'))}. "
+        "Shares of 0 or 100\u202f%, which every resample repeats, have Clopper and Pearson&rsquo;s "
+        "instead, each patient counted once. No interval: too few cases to tell. "
         f"{UNDEFINED} stands where a figure is undefined."
     )
 

@@ -10,32 +10,31 @@ from tinycnn.evaluation.markup import (
     Document,
     bare_part,
     below,
-    demonstration,
     figure,
     finite,
     part_title,
     parts,
     text,
     thresholds,
+    trained_on,
 )
+from tinycnn.evaluation.published import comparable
 
 KAPPA_NOTE = (
     "The radiologists and the baseline were measured on MURA&rsquo;s own test set, not on the "
     "studies of this page: read their figures beside this model&rsquo;s only if these studies are "
     "like those."
 )
-NO_COMPARISON = (
-    " <strong>Here they are no comparison: these weights know drawings, not patients.</strong>"
-)
 
 
 def kappas(document: Document) -> str:
-    """Cohen's kappa beside what was published, a chart for each body part."""
+    """Cohen's kappa beside what was published, a chart for each body part that can be compared."""
     published = below(document, "published", "kappa")
     ours = below(document, "levels", "study")
-    if not published or not ours:
+    counts = {part: finite(below(ours, part).get("count")) or 0 for part in ours}
+    shown = [part for part in parts(published) if part in comparable(counts)]
+    if not shown:
         return ""
-    shown = [part for part in parts(published) if part in ours]
     charted = {
         part_title(part): _readers(below(published, part), below(ours, part, "kappa"))
         for part in shown
@@ -45,13 +44,21 @@ def kappas(document: Document) -> str:
         charted["This model alone"] = [
             (bare_part(part), below(ours, part, "kappa"), "model") for part in alone
         ]
-    note = KAPPA_NOTE + NO_COMPARISON * demonstration(document)
+    note = KAPPA_NOTE + _no_comparison(document)
     source = text(below(document, "published").get("source", ""), 600)
     return (
         "<p>Cohen&rsquo;s kappa by study, with intervals where they are known: agreement with the "
         f"truth beyond chance; 1 is perfect, 0 is chance.</p><p>{note}</p>"
         f'<div class="grid wide">{_kappa_charts(charted)}</div><p class="fine">Source: {source}</p>'
     )
+
+
+def _no_comparison(document: Document) -> str:
+    """What demonstration models were trained on, which is why their kappa says nothing here."""
+    known = "; ".join(text(said) for said in trained_on(document))
+    if not known:
+        return ""
+    return f" <strong>Here they are no comparison: these weights were trained on {known}.</strong>"
 
 
 def _kappa_charts(charted: dict[str, list[tuple[str, Document, str]]]) -> str:

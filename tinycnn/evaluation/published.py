@@ -16,6 +16,7 @@ No source of the radiologists' figures by body part could be opened, so there ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 SOURCE = (
@@ -35,6 +36,17 @@ KAPPA = {
     "XR_SHOULDER": {"model": 0.729},
     "XR_WRIST": {"model": 0.931},
 }
+
+
+def comparable(counts: Mapping[str, float]) -> list[str]:
+    """Body parts whose kappa may stand beside a published one; empty where the data are not MURA's.
+
+    ``counts``: judged studies by body part, with "all". A part that nobody published has no place
+    here, and all together are like MURA's only with each of its seven parts and no other.
+    """
+    judged = {part for part, count in counts.items() if count and part != "all"}
+    parts = sorted(judged & KAPPA.keys())
+    return ["all", *parts] if {"all", *judged} == KAPPA.keys() else parts
 
 
 def published() -> dict[str, Any]:

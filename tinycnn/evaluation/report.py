@@ -7,7 +7,9 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
+from tinycnn.evaluation.markup import trained_on
 from tinycnn.evaluation.metrics import NAMES
+from tinycnn.evaluation.published import comparable
 from tinycnn.studies.names import counted, printable
 from tinycnn.studies.records import cell
 
@@ -70,7 +72,6 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _members(document)
     yield ""
     yield from _rules(document)
-    yield ""
     yield from _published(document)
     yield from _worst(document)
     yield ""
@@ -101,7 +102,8 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _wrap(
         f"rule {document['rule']}, {threshold_words(document)}; positive is "
         f"{printable(positive)!r}; in brackets {draws['level']:.0%} intervals of "
-        f"{draws['resamples']} resamples of patients (seed {draws['seed']})"
+        f"{draws['resamples']} resamples of patients (seed {draws['seed']}); of shares that are 0 "
+        "or 1 Clopper and Pearson's, each patient counted once; none where all resamples agree"
     )
 
 
@@ -185,17 +187,18 @@ def _rules(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _published(document: Mapping[str, Any]) -> Iterator[str]:
-    known = document["published"]["kappa"]
     own = document["levels"]["study"]
+    parts = comparable({part: row["count"] for part, row in own.items()})
+    if not parts:
+        return
+    yield ""
     yield "kappa beside what was published with MURA: of other studies, so no contest"
-    if any(model["demonstration"] for model in models(document)):
-        yield "This model was trained on drawings: its kappa says nothing beside a physician's."
-    for part, readers in known.items():
-        if part not in own:
-            continue
+    for said in trained_on(document):
+        yield from _wrap(f"Trained on {said}: its kappa says nothing beside a physician's.")
+    for part in parts:
         here = _figure(own[part]["kappa"])
         yield f"{part:<12}{'this model':<30}{here}"
-        for who, figure in readers.items():
+        for who, figure in document["published"]["kappa"][part].items():
             who = "baseline (DenseNet-169)" if who == "model" else who
             yield f"{'':<12}{who:<30}{_figure(figure)}"
     yield from _wrap(document["published"]["source"], "  ")
