@@ -17,3 +17,6 @@ def test_thresholds_by_body_part_count_as_in_predict():
     found = levels.all_cases([record], CALIBRATED)
     said = [bool(found[rule, "all"].said[0]) for rule in ("mean", "any")]
     assert said == [True, False]  # calibrated with the mean: any has the plain threshold
+    largest = replace(CALIBRATED, rule="max")
+    found = levels.all_cases([record], largest)
+    assert [bool(found[rule, "all"].said[0]) for rule in levels.RULES] == [False, True, True]

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.studies.conftest import FakeSession, brightness_model
+from tests.studies.conftest import FakeSession, brightness_model, save_gray
+from tests.studies.test_calibrated import CALIBRATED
 from tinycnn import predict, weights
+from tinycnn.nn.modelfile import save
 from tinycnn.studies.mirrored import Mirrored
 
 
@@ -56,3 +58,17 @@ def test_the_command(tmp_path, probabilities, capsys):
     assert predict.main([str(tmp_path), "--flip", "--backend", "numba"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
     assert first.endswith("backend numba; scores: mean of each view and its mirror image")
+
+
+def test_what_was_measured_without_mirror_images_is_told(tmp_path, capsys):
+    study = tmp_path / "XR_HAND" / "patient00001" / "study1_positive"
+    save_gray(study / "image1.png", 51)
+    save(brightness_model(decision=CALIBRATED), tmp_path / "m.safetensors")
+    said = []
+    for options in ([], ["--flip"]):
+        arguments = [study, "--weights", tmp_path / "m.safetensors", "--backend", "numpy", *options]
+        assert predict.main([str(argument) for argument in arguments]) == 0
+        said.append(" ".join(capsys.readouterr().out.split()))
+    assert "mirror images" not in said[0]
+    assert "measured without the mirror images that are averaged here" in said[1]
+    assert "calibrated on drawings by tinycnn 0.1.0, without mirror images" in said[1]

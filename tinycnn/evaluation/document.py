@@ -13,8 +13,8 @@ from tinycnn.evaluation import levels, members, metrics
 from tinycnn.evaluation.published import comparable, published
 from tinycnn.evaluation.records import Record
 from tinycnn.lightclass import dataclass
-from tinycnn.nn.model import Decision
-from tinycnn.studies.names import natural_key
+from tinycnn.nn.model import Decision, Rule
+from tinycnn.studies.names import natural_key, printable
 from tinycnn.studies.records import text
 from tinycnn.studies.reports import Source
 from tinycnn.studies.verdict import label_names
@@ -48,7 +48,7 @@ def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, A
     parts = list(dict.fromkeys(part for _, part in groups))
     judged = {part: tables["study", part]["count"] for part in parts}
     studies = [_study(record, run.decision) for record in every]
-    models = [_model(one) for one in (source, *source.others)]
+    models = [_model(one, run) for one in (source, *source.others)]
     return {
         "schema": SCHEMA,
         "tinycnn": source.version,
@@ -70,6 +70,7 @@ def document(records: Iterable[Record], source: Source, run: Run) -> dict[str, A
         },
         "levels": {level: {part: tables[level, part] for part in parts} for level in LEVELS},
         "rules": {rule: {part: tables[rule, part] for part in parts} for rule in levels.RULES},
+        "rule_thresholds": {rule: _thresholds(rule, run.decision) for rule in levels.RULES},
         **members.of_all(used, run.decision, tables, models),
         "published": published() | {"compared": comparable(judged)},
         "roc": {p: metrics.roc(groups["study", p].true, groups["study", p].score) for p in parts},
@@ -124,7 +125,12 @@ def _estimate(value: float, resampled: Sequence[metrics.Floats], patients: int) 
     return {"value": value, "low": low, "high": high, "interval": kind if found else None}
 
 
-def _model(source: Source) -> dict[str, Any]:
+def _thresholds(rule: Rule, decision: Decision) -> dict[str, Any]:
+    own = levels.under_rule(rule, decision)
+    return {"threshold": own.threshold, "thresholds": dict(own.thresholds)}
+
+
+def _model(source: Source, run: Run) -> dict[str, Any]:
     model = source.model
     return {
         "name": model.name,
@@ -134,6 +140,23 @@ def _model(source: Source) -> dict[str, Any]:
         "demonstration": model.provenance.demonstration,
         "labels": list(label_names(model)),
         "positive": label_names(model)[model.decision.positive or 0],
+        "measured_on": sorted(model.provenance.accuracy),
+        "calibration": _calibration(model.decision, run),
+    }
+
+
+def _calibration(decision: Decision, run: Run) -> dict[str, Any] | None:
+    """What the model's file says; ``same_name``: of a data set that is called as this one is."""
+    known = decision.calibration
+    if known is None:
+        return None
+    return {
+        "dataset": known.dataset,
+        "target": known.target,
+        "rule": known.rule,
+        "temperature": decision.temperature,
+        "thresholds": dict(decision.thresholds),
+        "same_name": known.dataset == printable(os.path.basename(os.path.abspath(run.dataset))),
     }
 
 

@@ -125,6 +125,16 @@ def cases(answers: Sequence[Answer]) -> Cases:
     )
 
 
+def under_rule(rule: Rule, decision: Decision) -> Decision:
+    """``decision`` by another ``rule``: calibrated thresholds stay where they mean the same.
+
+    "any" and "max" both ask whether some view reaches the threshold; a mean is another quantity.
+    """
+    if rule == decision.rule or "mean" not in (rule, decision.rule):
+        return replace(decision, rule=rule)
+    return replace(decision, rule=rule, thresholds={})
+
+
 def all_cases(records: Sequence[Record], decision: Decision) -> dict[tuple[str, str], Cases]:
     """(level or rule, body part) -> cases: image, study, patient, and study by each of `RULES`.
 
@@ -138,9 +148,7 @@ def all_cases(records: Sequence[Record], decision: Decision) -> dict[tuple[str, 
         found["study", part] = cases(answers)
         found["patient", part] = cases(patients(answers))
     for rule in RULES:
-        # Calibrated thresholds are for the rule that they were chosen with.
-        own = decision if rule == decision.rule else replace(decision, rule=rule, thresholds={})
-        for part, answers in by_part(studies(records, own)).items():
+        for part, answers in by_part(studies(records, under_rule(rule, decision))).items():
             found[rule, part] = cases(answers)
     for number in range(members_of(records)):
         for part, answers in by_part(studies(alone(records, number), decision)).items():

@@ -104,6 +104,19 @@ def thresholds(document: Document) -> str:
     return ", ".join(own) or plain(document.get("threshold"))
 
 
+def rule_columns(document: Document) -> dict[str, str]:
+    """The title of each different rule's column, and the rule that is shown there.
+
+    At the same thresholds "any" and "max" give the same verdicts: they are one column.
+    """
+    rules, limits = below(document, "rules"), below(document, "rule_thresholds")
+    columns = {rule: rule for rule in ("mean", "any", "max") if below(rules, rule)}
+    if {"any", "max"} <= columns.keys() and limits and limits.get("any") == limits.get("max"):
+        del columns["any"], columns["max"]
+        columns["any or max"] = "any"
+    return columns
+
+
 def parts(table: Document) -> list[str]:
     """The body parts of ``table`` as they are shown: by name, and all of them together last."""
     named = sorted((key for key in table if key != ALL), key=natural_key)[:MOST_PARTS]

@@ -28,6 +28,7 @@ from tinycnn.evaluation.markup import (
     thresholds,
 )
 from tinycnn.evaluation.omitted import omitted
+from tinycnn.evaluation.remarks import remarks
 from tinycnn.evaluation.style import STYLE
 from tinycnn.studies.worth import NO_DIAGNOSIS
 
@@ -37,8 +38,8 @@ POLICY = (
 )
 
 PATIENTS = (
-    '<p class="fine">A patient is positive if any study is, and judged positive if any study is, be '
-    "it another one: a false alarm can count as a find.</p>"
+    '<p class="fine">A patient is positive if any study is, and judged positive if any study is, '
+    "be it another one: a false alarm can count as a find.</p>"
 )
 
 
@@ -170,12 +171,13 @@ def _facts(document: Document) -> str:
         if (value := finite(seconds.get(key))) is not None
     ]  # fmt: skip
     csv = below(data, "labels")
-    said = [
+    labelled = [
         ("Labels from", csv.get("path")), ("Listed, not there", count(csv.get("not_there"))),
         ("Against folders' names", count(csv.get("contradicting"))),
     ]  # fmt: skip
-    found = tables.facts("Data", [("Folder", data.get("path")), *said, *counted, *spent])
-    return f'<div class="pair">{about}{found}</div>'
+    found = tables.facts("Data", [("Folder", data.get("path")), *labelled, *counted, *spent])
+    said = "".join(f"<p>{text(remark, 1000)}</p>" for remark in remarks(document))
+    return f'<div class="pair">{about}{found}</div>{said}'
 
 
 def _together(document: Document) -> list[tuple[str, object]]:

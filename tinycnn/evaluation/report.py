@@ -7,13 +7,15 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
-from tinycnn.evaluation.markup import trained_on
+from tinycnn.evaluation.markup import rule_columns, trained_on
 from tinycnn.evaluation.metrics import NAMES
 from tinycnn.evaluation.published import comparable
+from tinycnn.evaluation.remarks import remarks
 from tinycnn.studies.names import counted, printable
 from tinycnn.studies.records import cell
 
 WIDTH = 100
+CELL = 21  # of kappa beside other figures: -0.12 (-0.34..-0.05), and a space
 SHOWN = 10  # of the studies that are most wrong
 TITLES = {"study": "BY STUDY", "image": "BY IMAGE", "patient": "BY PATIENT"}
 COLUMNS = (
@@ -103,8 +105,10 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
         f"rule {document['rule']}, {threshold_words(document)}; positive is "
         f"{printable(positive)!r}; in brackets {draws['level']:.0%} intervals of "
         f"{draws['resamples']} resamples of patients (seed {draws['seed']}); of shares that are 0 "
-        "or 1 Clopper and Pearson's, each patient counted once; none where all resamples agree"
+        "or 1 Clopper and Pearson's, each patient counted once; (-) where all resamples agree"
     )
+    for remark in remarks(document):
+        yield from _wrap(remark)
 
 
 def _throughput(document: Mapping[str, Any]) -> str:
@@ -155,11 +159,12 @@ def _members(document: Mapping[str, Any]) -> Iterator[str]:
     if "members" not in document:
         return
     yield ""
-    yield f"{'EACH MODEL ALONE, BY STUDY':<32}{'accuracy':<19}{'auroc':<19}{'kappa':<19}"
+    shown = ("accuracy", "auroc", "kappa")
+    yield f"{'EACH MODEL ALONE, BY STUDY':<32}" + "".join(f"{key:<{CELL}}" for key in shown)
     tables = [("their mean", document["levels"]["study"])]
     tables += [(printable(one["name"]), one["study"]) for one in document["members"]]
     for name, table in tables:
-        figures = (f"{_figure(table['all'][key]):<19}" for key in ("accuracy", "auroc", "kappa"))
+        figures = (f"{_figure(table['all'][key]):<{CELL}}" for key in shown)
         yield f"{name[:30]:<32}" + "".join(figures)
     apart = {
         printable(part): f"{row['differing']} of {row['studies']}"
@@ -177,13 +182,15 @@ def _members(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _rules(document: Mapping[str, Any]) -> Iterator[str]:
-    rules = document["rules"]
+    columns = rule_columns(document)
+    for title, rule in columns.items():
+        yield from _wrap(f"rule {title}: {threshold_words(document['rule_thresholds'][rule])}")
     for name in ("kappa", "sensitivity", "specificity"):
         title = f"{name} by study, by rule"
-        yield f"{title:<36}" + "".join(f"{rule:<19}" for rule in rules)
-        for part in rules["mean"]:
-            figures = (f"{_figure(table[part][name]):<19}" for table in rules.values())
-            yield f"{part:<36}" + "".join(figures)
+        yield f"{title:<36}" + "".join(f"{column:<{CELL}}" for column in columns)
+        for part in document["rules"]["mean"]:
+            tables = (document["rules"][rule][part] for rule in columns.values())
+            yield f"{part:<36}" + "".join(f"{_figure(table[name]):<{CELL}}" for table in tables)
 
 
 def _published(document: Mapping[str, Any]) -> Iterator[str]:
@@ -226,8 +233,14 @@ def _figure(figure: Mapping[str, float | None]) -> str:
     if figure["value"] is None:
         return "-"
     if figure["low"] is None:
-        return f"{figure['value']:.3f}"
-    return f"{figure['value']:.2f} ({figure['low']:.2f}..{figure['high']:.2f})"
+        published = "interval" not in figure
+        return f"{figure['value']:.3f}" if published else f"{_rounded(figure['value'])} (-)"
+    value, low, high = (_rounded(figure[key]) for key in ("value", "low", "high"))
+    return f"{value} ({low}..{high})"
+
+
+def _rounded(value: float | None) -> str:
+    return f"{round(value or 0.0, 2) + 0.0:.2f}"  # -0.001 is 0.00, not -0.00
 
 
 def _wrap(text: str, indent: str = "") -> Iterable[str]:

@@ -21,8 +21,10 @@ from tinycnn.evaluation.markup import (
     part_title,
     parts,
     rows,
+    rule_columns,
     table,
     text,
+    thresholds,
 )
 
 LEVELS = ("study", "patient", "image")
@@ -101,19 +103,25 @@ def _kappa_by_model(document: Document, columns: list[tuple[str, Document]]) -> 
 def by_rule(document: Document) -> str:
     """Sensitivity, specificity and kappa of every rule side by side; the best kappa is marked."""
     rules = below(document, "rules")
-    names = [rule for rule in ("mean", "any", "max") if below(rules, rule)]
+    columns = rule_columns(document)
+    names = list(columns.values())
     if not names:
         return ""
     shown = parts(below(rules, names[0]))
-    used = document.get("rule")
-    groups = "".join(
-        f'<th scope="colgroup" colspan="{len(IN_RULES)}">{rule}{" (in use)" * (rule == used)}</th>'
-        for rule in names
-    )
+    groups = "".join(_rule_head(title, rule, document) for title, rule in columns.items())
     titles = "".join(f'<th scope="col">{MEASURES[key][0]}</th>' for key in IN_RULES) * len(names)
     head = f'<tr><th rowspan="2" scope="col">Body part</th>{groups}</tr><tr>{titles}</tr>'
     body = (_rule_row(part, [below(rules, rule, part) for rule in names]) for part in shown)
     return table("By study, under each rule; the highest kappa in bold", head, body, "figures")
+
+
+def _rule_head(title: str, rule: str, document: Document) -> str:
+    """The head of a rule's columns, with the thresholds that it was measured at."""
+    used = str(document.get("rule")) in title.split()
+    limits = below(document, "rule_thresholds", rule)
+    at = f"<small>threshold {text(thresholds(limits))}</small>" if limits else ""
+    columns = len(IN_RULES)
+    return f'<th scope="colgroup" colspan="{columns}">{title}{" (in use)" * used}{at}</th>'
 
 
 def _rule_row(part: str, measured: list[Document]) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tinycnn.nn.model import Model
 from tinycnn.nn.types import Array
 from tinycnn.studies.panel import Session
+from tinycnn.studies.result import StudyResult
 
 
 class Mirrored:
@@ -27,3 +30,14 @@ class Mirrored:
         """Mean scores (N, classes) of ``batch`` (N, H, W, C) and of ``batch[:, :, ::-1]``."""
         mirror = np.ascontiguousarray(batch[:, :, ::-1])
         return (self.session.predict(batch) + self.session.predict(mirror)) / np.float32(2)
+
+
+def told(result: StudyResult) -> StudyResult:
+    """Say in ``result`` that its model was measured, and calibrated, without mirror images."""
+    worth, calibration = result.worth, result.calibration
+    if worth.figures is not None:
+        statement = f"{worth.statement}; measured without the mirror images that are averaged here"
+        worth = replace(worth, statement=statement)
+    if calibration:
+        calibration = f"{calibration}, without mirror images"
+    return replace(result, worth=worth, calibration=calibration)

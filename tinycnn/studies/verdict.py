@@ -18,6 +18,7 @@ from tinycnn.nn.model import Decision, Model
 from tinycnn.nn.types import Array
 from tinycnn.studies.calibrated import remark
 from tinycnn.studies.finder import Entry, Folder, find_studies
+from tinycnn.studies.mirrored import Mirrored, told
 from tinycnn.studies.names import printable
 from tinycnn.studies.panel import BATCH, Panel, Session, read_inputs
 from tinycnn.studies.result import Row, Seconds, StudyResult
@@ -111,11 +112,12 @@ def judge_with(folder: Folder, panel: Panel) -> StudyResult:
         threshold_of=general.threshold_of(part),
         calibration=remark(model, part, general),
     )
-    if len(panel.models) == 1:
-        return result
-    from tinycnn.studies.ensemble import of_several
+    if len(panel.models) > 1:
+        from tinycnn.studies.ensemble import of_several
 
-    return of_several(result, panel.models)
+        result = of_several(result, panel.models)
+    mirrored = any(isinstance(session, Mirrored) for session in panel.sessions)
+    return told(result) if mirrored else result
 
 
 def decide(values: Sequence[float], decision: Decision) -> tuple[bool, float]:
