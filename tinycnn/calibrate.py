@@ -234,7 +234,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--temperature", action="store_true", help="fit a temperature")
     parser.add_argument("--name", help="what to call the data; default: the folder's name")
     parser.add_argument("--force", action="store_true", help="replace NEW if it exists")
-    parser.add_argument("--backend", help="numba or numpy; default: the fastest that runs here")
+    parser.add_argument(
+        "--backend", help="native, numba, numpy; default: the fastest that runs here"
+    )
     parser.add_argument("--threads", type=int, help="default: one per core")
     return parser
 

@@ -36,7 +36,7 @@ EPILOG = """\
 DATASET is a folder of studies named as in MURA: XR_WRIST/patient00014/study1_positive/image1.png.
 A study whose name does not end in _positive or _negative is counted and left out of the figures.
 DATASET may also be one of MURA's CSVs, beside the folders that it names: valid_labeled_studies.csv
-or valid_image_paths.csv.
+or valid_image_paths.csv. A row is FOLDER,1 (positive) or FOLDER,0; there is no row of titles.
 BY PATIENT: positive if any study is; judged positive if any study is, be it another one.
 Ctrl-C, or a cluster that is lost, ends the run; what was done is reported. With --resume FILE it is
 kept, and the same command goes on from there.
@@ -97,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document with everything")
     form.add_argument("--csv", action="store_true", help="a row per view")
-    parser.add_argument("--output", metavar="FILE", help="write there, whole or not at all")
+    parser.add_argument(
+        "--output", metavar="FILE", help="write there, when it ends; what was broken off says so"
+    )
     parser.add_argument("--html", metavar="FILE", help="a page with curves and pictures, as well")
     parser.add_argument(
         "--resume", metavar="FILE", help="journal: go on where a run was broken off"

@@ -7,6 +7,7 @@ there as the same panel.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -60,6 +61,7 @@ def open_panel(setup: Setup) -> tuple[Panel, Source]:
     source, *others = (
         Source(s.model, s.model_hash, str(s.path), s.backend, version, setup.flip) for s in loaded
     )
+    _need_different((source, *others))
     sessions: tuple[Session, ...] = tuple(loaded)
     if setup.flip:
         from tinycnn.studies.mirrored import Mirrored
@@ -67,6 +69,16 @@ def open_panel(setup: Setup) -> tuple[Panel, Source]:
         sessions = tuple(map(Mirrored, loaded))
     panel = Panel(sessions, _decision([s.model for s in loaded], setup))
     return panel, replace(source, others=tuple(others))
+
+
+def _need_different(sources: Iterable[Source]) -> None:
+    """UsageError if the same model is there twice: it would count twice, and agree with itself."""
+    paths: dict[str, str] = {}
+    for one in sources:
+        if one.model_hash in paths:
+            first = paths[one.model_hash]
+            raise UsageError(f"{one.model_path} is the same model as {first}: name it once")
+        paths[one.model_hash] = one.model_path
 
 
 def pinned(setup: Setup, source: Source) -> Setup:
@@ -87,7 +99,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--threshold", type=_threshold, help="for all studies, between 0 and 1; default the model's"
     )
     parser.add_argument("--flip", action="store_true", help="mean with each view's mirror image")
-    parser.add_argument("--backend", help="numba or numpy; default: the fastest that runs here")
+    parser.add_argument(
+        "--backend", help="native, numba, numpy; default: the fastest that runs here"
+    )
     parser.add_argument("--threads", type=count, help="default: one per core")
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="work on the Dask cluster there; see docs/scale.md"

@@ -17,7 +17,8 @@ import tinycnn
 from tests.cluster import jobs
 from tests.cluster.conftest import FAILURES, STUDIES, command, one_line
 from tests.cluster.fake import Client
-from tests.studies.conftest import brightness_model, save_gray
+from tests.studies.conftest import save_gray
+from tests.studies.test_ensemble import halved
 from tinycnn import cluster, clusterjob
 from tinycnn.errors import ClusterError
 from tinycnn.nn.modelfile import save
@@ -41,7 +42,7 @@ def test_the_document_is_that_of_the_serial_run(
     capsys, address, dataset, model, tmp_path, monkeypatch, name, more
 ):
     other = tmp_path / "other.safetensors"
-    save(brightness_model(labels=("normal", "abnormal")), other)
+    save(halved(), other)
     arguments = [other if word == "other" else word for word in more]
     monkeypatch.chdir(tmp_path)  # relative paths stay as they are, though workers are elsewhere
     asked = (name, "data", "--weights", model, *arguments)

@@ -13,6 +13,7 @@ from tests.evaluation.test_evaluate import STUDIES, command, dataset, model  # n
 from tests.studies.conftest import save_gray
 from tinycnn.errors import StudyError, UsageError
 from tinycnn.evaluation.dataset import Dataset
+from tinycnn.evaluation.page import page
 from tinycnn.studies import listing
 
 
@@ -51,7 +52,8 @@ def test_mura_s_own_csv_is_a_data_set(mura, evaluated, top):
     assert found["dataset"]["studies"] == 5
     assert found["dataset"]["labels"] == {
         "path": str(root / "valid_labeled_studies.csv"),
-        "contradicting": 0, "examples": [], "not_there": 0, "left_out": 1,
+        "contradicting": 0, "examples": [], "left_out": 1,
+        "not_there": 0, "not_there_examples": [],
     }  # fmt: skip
 
 
@@ -92,7 +94,8 @@ def test_a_label_against_the_folders_name_counts_and_is_said(mura, evaluated, ca
     assert found["dataset"]["labels"]["examples"] == ["XR_WRIST/patient00003/study1"]
     assert found["levels"]["study"]["all"]["positive"] == 1
     said = " ".join(command(capsys, path, "--weights", model)[1].split())
-    assert "1 label CONTRADICT the folders' names, and count: XR_WRIST/patient00003/study1" in said
+    example = "XR_WRIST/patient00003/study1"
+    assert f"1 label CONTRADICTS the folders' names, and counts: {example}" in said
 
 
 def test_images_that_are_listed_are_those_that_count(mura, evaluated):
@@ -110,7 +113,7 @@ def test_images_that_are_listed_are_those_that_count(mura, evaluated):
     )
 
 
-def test_what_is_listed_and_not_there_is_a_study_without_a_verdict(mura, evaluated):
+def test_what_is_listed_and_not_there_is_a_study_without_a_verdict(mura, evaluated, capsys, model):  # noqa: F811
     with open(mura / "valid_image_paths.csv", "a") as file:
         file.write("MURA-v1.1/valid/XR_HAND/patient00002/study1_negative/image7.png\n")
     found = evaluated(mura / "valid_image_paths.csv")
@@ -124,6 +127,34 @@ def test_what_is_listed_and_not_there_is_a_study_without_a_verdict(mura, evaluat
     (study,) = [study for study in found["studies"] if "patient00003" in study["id"]]
     assert (study["label"], study["body_part"], study["patient"]) == (1, "XR_WRIST", "patient00003")
     assert "there is no such folder" in study["refused"][0]["reason"]
+    missing = "MURA-v1.1/valid/XR_WRIST/patient00003/study1_positive"
+    assert found["dataset"]["labels"]["not_there_examples"] == [missing]
+    out = command(capsys, mura / "valid_labeled_studies.csv", "--weights", model)[1]
+    said = " ".join(out.split())
+    assert f"1 of the studies that it lists ARE NOT THERE: {missing}" in said
+    assert missing in page(found, gallery=False)
+
+
+@pytest.mark.parametrize("as_labels", [False, True])
+def test_a_csv_of_which_nothing_is_there_is_one_line(mura, evaluated, as_labels):
+    shutil.rmtree(mura / "valid")
+    path = mura / "valid_labeled_studies.csv"
+    err = evaluated(*([mura, "--labels", path] if as_labels else [path]), status=2)
+    assert err.count("\n") == 1
+    assert "it lists 'MURA-v1.1/valid/XR_HAND/patient00001/study1_positive'" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a/study1;1\n", "put a comma, no semicolon"),
+        ("folder,label\na/study1,1\n", "leave out a row of titles"),
+        ("a/study1,1\na/study2,no\n", "row 2: label 'no': expected 0 or 1\n"),
+    ],
+)
+def test_a_csv_that_is_nearly_right_is_told_what_to_change(mura, evaluated, text, said):
+    (mura / "labels.csv").write_text(text)
+    assert said in evaluated(mura, "--labels", mura / "labels.csv", status=2)
 
 
 def test_a_journal_outlives_other_labels(mura, evaluated, tmp_path, monkeypatch):

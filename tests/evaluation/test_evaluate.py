@@ -141,7 +141,11 @@ def test_verdicts_are_those_of_predict(capsys, dataset, model):
 def test_text_and_csv_hold_the_same(capsys, dataset, model):
     status, out, _ = command(capsys, dataset, "--weights", model)
     assert status == 0
-    assert "1 view refused; 1 studies without a label" in out
+    assert "1 view refused; 1 study without a label" in out
+    refused = f"{dataset}/XR_HAND/patient00002/study1_negative/image9.png"
+    assert f"files refused: 1\n  {refused}: neither PNG nor JPEG" in out
+    unlabelled = dataset / "XR_WRIST/patient00005/study1"
+    assert f"studies without a label: 1\n  {unlabelled}\n" in out
     assert "BY STUDY         n    TP    FP    TN    FN\nall              5     1     0     3" in out
     assert "not a diagnosis" in " ".join(out.split())
     status, out, _ = command(capsys, dataset, "--weights", model, "--csv")
@@ -149,6 +153,23 @@ def test_text_and_csv_hold_the_same(capsys, dataset, model):
     assert len(rows) == 12
     assert [row["reason"] for row in rows if row["status"] == "refused"] != [""]
     assert {row["correct"] for row in rows} == {"True", "False", ""}
+    assert {row["interrupted"] for row in rows} == {"False"}
+
+
+def test_a_csv_says_that_it_was_broken_off(capsys, dataset, model, monkeypatch):
+    interrupt_after(monkeypatch, 3)
+    status, out, _ = command(capsys, dataset, "--weights", model, "--csv")
+    assert status == 130
+    assert {row["interrupted"] for row in csv.DictReader(out.splitlines())} == {"True"}
+
+
+def test_a_study_without_a_file_has_a_row(capsys, dataset, model):
+    empty = dataset / "XR_HAND/patient00007/study1_positive"
+    empty.mkdir(parents=True)
+    status, out, _ = command(capsys, dataset, "--weights", model, "--csv")
+    (row,) = [row for row in csv.DictReader(out.splitlines()) if row["path"] == str(empty)]
+    found = (status, row["label"], row["status"], row["reason"], row["correct"])
+    assert found == (1, "1", "ignored", "no image in the folder", "")
 
 
 def test_output_is_whole_or_not_there(capsys, dataset, model, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 
@@ -66,6 +67,18 @@ def test_each_rule_stands_beside_its_thresholds(evaluated):
     html = page(found, gallery=False)
     assert "mean (in use)<small>threshold XR_HAND 0.3, all 0.4</small>" in html
     assert "any or max<small>threshold 0.5</small>" in html
+
+
+def test_a_row_of_the_csv_has_the_threshold_that_it_was_judged_by(
+    evaluated,
+    capsys,
+    dataset,  # noqa: F811
+    tmp_path,
+):
+    evaluated()
+    out = command(capsys, dataset, "--weights", tmp_path / "m.safetensors", "--csv")[1]
+    found = {(row["body_part"], row["threshold"]) for row in csv.DictReader(out.splitlines())}
+    assert found == {("XR_HAND", "0.3"), ("XR_WRIST", "0.4")}
 
 
 def test_a_body_part_that_was_never_measured_is_named(evaluated):

@@ -168,3 +168,9 @@ def test_the_page_shows_each_model_and_how_often_they_differ(evaluated, both):
     alone = read(page(evaluated(both[0]))).words
     assert "each alone" not in alone
     assert "Averaged" not in alone
+
+
+def test_a_model_that_is_named_twice_is_one_line(evaluated, both):
+    err = evaluated(*both, both[0], status=2)
+    assert err.count("\n") == 1
+    assert "is the same model as" in err

@@ -13,7 +13,7 @@ from tinycnn.studies.listing import Listing, Lookup, absent, read_listing
 from tinycnn.studies.names import printable
 from tinycnn.studies.records import text
 
-NAMED = 10  # studies whose label contradicts the folder's name that are named
+NAMED = 10  # studies of each kind that are named: against the folder's name, not there
 
 
 class Dataset:
@@ -38,8 +38,8 @@ class Dataset:
         self.labels = read_listing(labels) if labels is not None else None
         if self.labels is not None and not self.labels.labels:
             raise UsageError(
-                f"--labels {printable(str(labels))!r}: its rows have no labels; give a file as "
-                "MURA's valid_labeled_studies.csv"
+                f"--labels {printable(str(labels))!r}: its rows have no labels; expected are "
+                "rows STUDY_FOLDER/,1 or ,0 as in MURA's valid_labeled_studies.csv"
             )
 
     def folders(self) -> Iterator[Folder]:
@@ -82,15 +82,19 @@ class Dataset:
                 listed.add(lookup.study(found.path))
                 if found.name.label not in (None, folder.name.label):
                     contradicting.append(study_id(self.root, folder))
+        if source and not listed:
+            raise StudyError(self._nothing(0))
         if not labelled:
             raise StudyError(self._nothing(total))
         if source is None:
             return total, {}
+        missing = [printable(study) for study in source.studies if study not in listed]
         return total, {
             "path": text(source.path),
             "contradicting": len(contradicting),
             "examples": contradicting[:NAMED],
-            "not_there": len(frozenset(source.studies) - listed),
+            "not_there": len(missing),
+            "not_there_examples": missing[:NAMED],
             "left_out": unlisted,
         }
 

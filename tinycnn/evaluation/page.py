@@ -172,12 +172,22 @@ def _facts(document: Document) -> str:
     ]  # fmt: skip
     csv = below(data, "labels")
     labelled = [
-        ("Labels from", csv.get("path")), ("Listed, not there", count(csv.get("not_there"))),
+        ("Labels from", csv.get("path")), ("Listed, not there", _listed(csv)),
         ("Against folders' names", count(csv.get("contradicting"))),
     ]  # fmt: skip
     found = tables.facts("Data", [("Folder", data.get("path")), *labelled, *counted, *spent])
+    return f'<div class="pair">{about}{found}</div>{_remarks(document)}'
+
+
+def _remarks(document: Document) -> str:
     said = "".join(f"<p>{text(remark, 1000)}</p>" for remark in remarks(document))
-    return f'<div class="pair">{about}{found}</div>{said}'
+    return f'<div class="note" role="note">{said}</div>' if said else ""
+
+
+def _listed(csv: Document) -> str:
+    """How many studies of a CSV are not there, and the first names; not escaped."""
+    names = ", ".join(map(str, rows(csv.get("not_there_examples"))))
+    return f"{count(csv.get('not_there'))}{f': {names}' if names else ''}"
 
 
 def _together(document: Document) -> list[tuple[str, object]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from tinycnn.evaluation.markup import rule_columns, trained_on
@@ -21,7 +21,7 @@ TITLES = {"study": "BY STUDY", "image": "BY IMAGE", "patient": "BY PATIENT"}
 COLUMNS = (
     "study", "body_part", "patient", "label", "file", "path", "status", "probability", "reason",
     "study_probability", "verdict_positive", "correct", "rule", "threshold", "caution",
-    "members",
+    "members", "interrupted",
 )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def threshold_words(document: Mapping[str, Any]) -> str:
 
 
 def write_csv(stream: IO[str], document: Mapping[str, Any]) -> None:
-    """A row for each view, judged or refused; metrics are left to text and JSON."""
+    """A row for each view, judged or refused, and for a study without a file; no metrics."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for study in document["studies"]:
@@ -58,12 +58,23 @@ def write_csv(stream: IO[str], document: Mapping[str, Any]) -> None:
 def _csv_rows(study: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     before = (study["id"], study["body_part"], study["patient"], study["label"])
     answer = (study["probability"], study["verdict_positive"], study["correct"])
-    after = (*answer, document["rule"], document["threshold"], document["caution"])
+    after = (*answer, document["rule"], _threshold(study, document), document["caution"])
+    end = document["interrupted"]
     for view in study["views"]:
         own = " ".join(map(str, view.get("members", ())))
-        yield (*before, view["name"], view["path"], "judged", view["probability"], "", *after, own)
+        said = (view["name"], view["path"], "judged", view["probability"], "")
+        yield (*before, *said, *after, own, end)
     for view in study["refused"]:
-        yield (*before, view["name"], "", "refused", None, view["reason"], *after, "")
+        yield (*before, view["name"], "", "refused", None, view["reason"], *after, "", end)
+    if not study["views"] and not study["refused"]:
+        said = ("", study["path"], "ignored", None, "no image in the folder")
+        yield (*before, *said, *after, "", end)
+
+
+def _threshold(study: Mapping[str, Any], document: Mapping[str, Any]) -> float:
+    """The threshold that the study was judged by: its body part's, if there is such a one."""
+    known: Mapping[str, float] = document["thresholds"]
+    return known.get(study["body_part"], known.get("all", document["threshold"]))
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -76,6 +87,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _rules(document)
     yield from _published(document)
     yield from _worst(document)
+    yield from _omitted(document)
     yield ""
     yield from _wrap(document["caution"])
     yield ""
@@ -91,14 +103,14 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
     if document["interrupted"]:
         yield "INTERRUPTED: the figures are those of the studies done so far"
     text = (
-        f"{printable(data['path'])}: {data['studies']} studies, "
+        f"{printable(data['path'])}: {_studies(data['studies'])}, "
         f"{counted(data['patients'], 'patient')}, {counted(data['views'], 'view')}; "
         f"{counted(data['refused'], 'view')} refused"
     )
     if data["without_verdict"]:
-        text += f"; {data['without_verdict']} studies without a usable view, left out"
+        text += f"; {_studies(data['without_verdict'])} without a usable view, left out"
     if data["unlabelled"]:
-        text += f"; {data['unlabelled']} studies without a label, left out"
+        text += f"; {_studies(data['unlabelled'])} without a label, left out"
     yield from _wrap(text)
     yield from _labels(data.get("labels"))
     yield from _wrap(
@@ -116,7 +128,7 @@ def _throughput(document: Mapping[str, Any]) -> str:
     seconds = document["seconds"]
     text = f"{seconds['total']:.1f} s, {seconds['studies_per_second'] or 0:.1f} studies/s"
     if document["recalled"]:
-        text += f", {document['recalled']} studies from the journal"
+        text += f", {_studies(document['recalled'])} from the journal"
     shares = seconds["shares"]
     if shares["decode"] is None:
         return text
@@ -133,14 +145,25 @@ def _labels(csv: Mapping[str, Any] | None) -> Iterable[str]:
     if csv["left_out"]:
         said += f"; {counted(csv['left_out'], 'folder')} that it does not list left out"
     if csv["not_there"]:
-        said += f"; {csv['not_there']} of the studies that it lists ARE NOT THERE"
+        named = _examples(csv["not_there"], csv["not_there_examples"])
+        said += f"; {csv['not_there']} of the studies that it lists ARE NOT THERE: {named}"
     if csv["contradicting"]:
-        more = ", ..." if csv["contradicting"] > len(csv["examples"]) else ""
-        said += (
-            f"; {counted(csv['contradicting'], 'label')} CONTRADICT the folders' names, and count: "
-            f"{', '.join(csv['examples'])}{more}"
-        )
+        labels = counted(csv["contradicting"], "label CONTRADICTS", "labels CONTRADICT")
+        named = _examples(csv["contradicting"], csv["examples"])
+        said += f"; {labels} the folders' names, and {_counts(csv['contradicting'])}: {named}"
     return _wrap(said)
+
+
+def _counts(count: int) -> str:
+    return "counts" if count == 1 else "count"
+
+
+def _examples(count: int, names: Sequence[str]) -> str:
+    return ", ".join([*names, *(["..."] if count > len(names) else [])])
+
+
+def _studies(count: int) -> str:
+    return counted(count, "study", "studies")
 
 
 def _table(title: str, parts: Mapping[str, Any]) -> Iterator[str]:
@@ -222,6 +245,26 @@ def _worst(document: Mapping[str, Any]) -> Iterator[str]:
         study = named[name]
         truth = "positive" if study["label"] else "negative"
         yield f"  {study['probability']:.3f}  is {truth}  {printable(study['path'])}"
+
+
+def _omitted(document: Mapping[str, Any]) -> Iterator[str]:
+    """The first files and studies that the figures leave out, by name."""
+    studies = document["studies"]
+    kinds = {
+        "files refused": [
+            f"{study['path']}/{row['name']}: {row['reason']}"
+            for study in studies
+            for row in study["refused"]
+        ],
+        "studies without a usable view": [s["path"] for s in studies if not s["views"]],
+        "studies without a label": [s["path"] for s in studies if s["label"] is None],
+    }
+    for title, names in kinds.items():
+        if names:
+            more = f" (the first {SHOWN}; --csv and --json name all)" if names[SHOWN:] else ""
+            yield ""
+            yield f"{title}: {len(names)}{more}"
+            yield from (f"  {printable(name)}" for name in names[:SHOWN])
 
 
 def _wrong(document: Mapping[str, Any]) -> int:

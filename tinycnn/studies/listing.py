@@ -155,6 +155,8 @@ def _fill(listing: Listing, file: IO[str]) -> None:
         if not any(row):
             continue
         parts = _parts(row[0], place)
+        if len(row) == 1 and row[0].rstrip().endswith((";0", ";1")):
+            raise StudyError(f"{place}: {_short(row[0])}: put a comma, no semicolon")
         if len(row) > 1:
             _label(listing.labels, "/".join(parts), row[1:], place)
         else:
@@ -181,7 +183,8 @@ def _parts(text: str, place: str) -> list[str]:
 def _label(labels: dict[str, TruthLabel], study: str, cells: list[str], place: str) -> None:
     label = LABELS.get(cells[0].strip()) if len(cells) == 1 else None
     if label is None:
-        raise StudyError(f"{place}: label {_short(','.join(cells))}: expected 0 or 1")
+        titles = "; leave out a row of titles" if place.endswith(", row 1") else ""
+        raise StudyError(f"{place}: label {_short(','.join(cells))}: expected 0 or 1{titles}")
     if labels.setdefault(study, label) != label:
         raise StudyError(f"{place}: {_short(study)} is labelled 0 and 1")
 

@@ -49,9 +49,9 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
-def counted(count: int, noun: str) -> str:
-    """1 file, 2 files."""
-    return f"{count} {noun}{'s' * (count != 1)}"
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """1 file, 2 files; ``nouns`` where an s does not do: 1 study, 2 studies."""
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def _escape(character: str) -> str:
