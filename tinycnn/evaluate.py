@@ -36,7 +36,7 @@ EPILOG = """\
 DATASET is a folder of studies named as in MURA: XR_WRIST/patient00014/study1_positive/image1.png.
 A study whose name does not end in _positive or _negative is counted and left out of the figures.
 DATASET may also be one of MURA's CSVs, beside the folders that it names: valid_labeled_studies.csv
-or valid_image_paths.csv. A row is FOLDER,1 (positive) or FOLDER,0; there is no row of titles.
+or valid_image_paths.csv. Labels: rows FOLDER,1 (positive) or FOLDER,0, without a row of titles.
 BY PATIENT: positive if any study is; judged positive if any study is, be it another one.
 Ctrl-C, or a cluster that is lost, ends the run; what was done is reported. With --resume FILE it is
 kept, and the same command goes on from there.

@@ -75,7 +75,8 @@ def test_a_row_of_the_csv_has_the_threshold_that_it_was_judged_by(
     dataset,  # noqa: F811
     tmp_path,
 ):
-    evaluated()
+    _, document = evaluated()
+    assert {study["threshold"] for study in document["studies"]} == {0.3, 0.4}
     out = command(capsys, dataset, "--weights", tmp_path / "m.safetensors", "--csv")[1]
     found = {(row["body_part"], row["threshold"]) for row in csv.DictReader(out.splitlines())}
     assert found == {("XR_HAND", "0.3"), ("XR_WRIST", "0.4")}

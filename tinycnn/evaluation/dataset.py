@@ -82,12 +82,12 @@ class Dataset:
                 listed.add(lookup.study(found.path))
                 if found.name.label not in (None, folder.name.label):
                     contradicting.append(study_id(self.root, folder))
-        if source and not listed:
-            raise StudyError(self._nothing(0))
         if not labelled:
             raise StudyError(self._nothing(total))
         if source is None:
             return total, {}
+        if not listed:
+            raise StudyError(self._nothing(0))
         missing = [printable(study) for study in source.studies if study not in listed]
         return total, {
             "path": text(source.path),

@@ -199,6 +199,7 @@ def _study(record: Record, decision: Decision) -> dict[str, Any]:
         "patient": record.name.patient,
         "label": None if record.truth is None else int(record.truth),
         "probability": probability,
+        "threshold": decision.on(record.name.body_part).threshold,
         "verdict_positive": said,
         "correct": said == record.truth if known else None,
         **members.of_study(record, decision),

@@ -58,7 +58,7 @@ def write_csv(stream: IO[str], document: Mapping[str, Any]) -> None:
 def _csv_rows(study: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     before = (study["id"], study["body_part"], study["patient"], study["label"])
     answer = (study["probability"], study["verdict_positive"], study["correct"])
-    after = (*answer, document["rule"], _threshold(study, document), document["caution"])
+    after = (*answer, document["rule"], study["threshold"], document["caution"])
     end = document["interrupted"]
     for view in study["views"]:
         own = " ".join(map(str, view.get("members", ())))
@@ -69,12 +69,6 @@ def _csv_rows(study: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator
     if not study["views"] and not study["refused"]:
         said = ("", study["path"], "ignored", None, "no image in the folder")
         yield (*before, *said, *after, "", end)
-
-
-def _threshold(study: Mapping[str, Any], document: Mapping[str, Any]) -> float:
-    """The threshold that the study was judged by: its body part's, if there is such a one."""
-    known: Mapping[str, float] = document["thresholds"]
-    return known.get(study["body_part"], known.get("all", document["threshold"]))
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:

@@ -28,7 +28,7 @@ margin:0 0 12px}
 .alarm p{margin:0;max-width:none}
 .note{border:1px solid var(--rule);border-left:4px solid var(--alarm);background:var(--card);
 border-radius:6px;padding:10px 16px;margin:0 0 12px}
-.note p{margin:0;max-width:none}
+.pair+.note{margin-top:14px}.note p{margin:0;max-width:none}
 section{background:var(--card);border:1px solid var(--rule);border-radius:10px;
 padding:20px 22px;margin:16px 0}
 dl,dd{margin:0}
