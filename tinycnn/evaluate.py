@@ -39,7 +39,8 @@ DATASET may also be one of MURA's CSVs, beside the folders that it names: valid_
 or valid_image_paths.csv. Labels: rows FOLDER,1 (positive) or FOLDER,0, without a row of titles.
 BY PATIENT: positive if any study is; judged positive if any study is, be it another one.
 Ctrl-C, or a cluster that is lost, ends the run; what was done is reported. With --resume FILE it is
-kept, and the same command goes on from there.
+kept, and the same command goes on from there, or is given another --rule or --threshold; a study
+whose files changed is judged again.
 
 exit status: 0 every study was judged; 1 some study has no usable view; 2 wrong use, no labelled
 study found, a model that cannot be read, or a cluster that was lost; 130 interrupted"""
@@ -63,7 +64,7 @@ def _evaluate(argv: Sequence[str]) -> int:
         _outputs(options) as streams,  # a place that cannot be written to is told before the work
         _judging(options, dataset.root, panel, source) as judged,
     ):
-        with _journal(options, dataset.root, panel, source) as kept:
+        with _journal(options, dataset.root, source) as kept:
             stopped, recalled = _judge_all(records, judged, kept, dataset, total)
         run = Run(
             options.dataset,
@@ -119,11 +120,11 @@ def _seed(text: str) -> int:
 
 
 def _journal(
-    options: argparse.Namespace, root: str, panel: Panel, source: Source
+    options: argparse.Namespace, root: str, source: Source
 ) -> AbstractContextManager[Journal | None]:
     if options.resume is None:
         return nullcontext(None)
-    return Journal(options.resume, root, source, panel.decision)
+    return Journal(options.resume, root, source)
 
 
 @contextmanager

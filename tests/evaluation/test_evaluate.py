@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 import tinycnn
 from tests.studies.conftest import FakeSession, brightness_model, save_gray
 from tinycnn import cli, evaluate
-from tinycnn.evaluation import document, journal, records, run
+from tinycnn.evaluation import document, records, run
 from tinycnn.nn.model import Decision
 from tinycnn.nn.modelfile import save
 from tinycnn.studies.finder import Folder, find_studies
@@ -235,57 +234,6 @@ def test_control_c_writes_what_is_done(dataset, model, tmp_path):
     assert kept.read_text().count("\n") == 4
 
 
-def test_a_study_that_changed_is_judged_again(capsys, dataset, model, tmp_path):
-    kept = tmp_path / "journal"
-    as_json(capsys, dataset, model, "--resume", kept)
-    save_gray(dataset / "XR_WRIST/patient00003/study1_positive/image2.png", 255)
-    found = as_json(capsys, dataset, model, "--resume", kept)
-    assert found["levels"]["study"]["all"]["false_negative"] == 0
-    assert found["dataset"]["views"] == 12
-
-
-@pytest.mark.parametrize("change", ["rule", "model", "dataset"])
-def test_a_journal_of_another_run_is_refused(capsys, dataset, model, tmp_path, change):
-    kept = tmp_path / "journal"
-    as_json(capsys, dataset, model, "--resume", kept)
-    before, more = kept.read_bytes(), []
-    if change == "rule":
-        more = ["--rule", "any"]
-    elif change == "model":
-        save(brightness_model(labels=("well", "ill")), model)
-    else:
-        dataset = shutil.copytree(dataset, tmp_path / "copy")
-    status, out, err = command(
-        capsys, dataset, "--weights", model, "--json", "--resume", kept, *more
-    )
-    assert (status, out, err.count("\n")) == (2, "", 1)
-    assert change in err
-    assert kept.read_bytes() == before
-
-
-REST = b'"refused": [], "seconds": [0.0, 0.0, 0.0]}\n'
-BAD_LINES = {
-    "no JSON": b"hello\n",
-    "another thing": b"[1, 2]\n",
-    "NaN": b'{"study": "a", "views": [["x", NaN]], ' + REST,
-    "beyond 1": b'{"study": "a", "views": [["x", 1.5]], ' + REST,
-    "a number for a name": b'{"study": 1, "views": [], ' + REST,
-}
-
-
-@pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
-@pytest.mark.parametrize("place", [0, 2])
-def test_a_damaged_journal_is_refused_and_left_alone(capsys, dataset, model, tmp_path, line, place):
-    kept = tmp_path / "journal"
-    as_json(capsys, dataset, model, "--resume", kept)
-    lines = kept.read_bytes().splitlines(keepends=True)
-    lines[place] = line
-    kept.write_bytes(b"".join(lines))
-    status, _, err = command(capsys, dataset, "--weights", model, "--resume", kept)
-    assert (status, err.count("\n")) == (2, 1)
-    assert kept.read_bytes() == b"".join(lines)
-
-
 def test_a_folder_without_labels_is_one_line(capsys, dataset, model):
     status, _, err = command(capsys, dataset / "XR_WRIST/patient00005", "--weights", model)
     assert (status, err.count("\n")) == (2, 1)
@@ -379,9 +327,3 @@ def test_a_study_is_called_by_where_it_lies(root, wanted):
 
 def test_a_study_of_another_layout_is_called_by_its_folder():
     assert records.study_id("/data", Folder("/data/a/b\n", (), parse_mura("/data/a/b"))) == "a/b\\n"
-
-
-def test_the_journal_knows_a_study_below_its_root(dataset, tmp_path):
-    folder = next(find_studies(dataset))
-    with journal.Journal(str(tmp_path / "new"), str(dataset), SOURCE, Decision(positive=1)) as kept:
-        assert kept.recall(folder) is None

@@ -64,13 +64,3 @@ def study_id(root: str, folder: Folder) -> str:
 def key(root: str, path: str) -> str:
     """Where the study at ``path`` lies below ``root``: what the journal knows it by."""
     return printable(os.path.relpath(path, root))
-
-
-def expected(folder: Folder) -> frozenset[str]:
-    """Names of the files that a record of ``folder`` answers for."""
-    return frozenset(printable(entry.name) for entry in folder.entries if entry.status in EACH)
-
-
-def answered(record: Record) -> frozenset[str]:
-    """Names of the files that ``record`` answers for."""
-    return frozenset(name for name, _ in (*record.views, *record.refused))
