@@ -36,8 +36,8 @@ class Record:
 
     @property
     def patient(self) -> str:
-        """The patient; a study that names none is a patient of its own."""
-        return self.name.patient or self.id
+        """Whose study it is, as `patient_key` says."""
+        return patient_key(self.id, self.name)
 
     @property
     def body_part(self) -> str:
@@ -59,6 +59,21 @@ def study_id(root: str, folder: Folder) -> str:
         return printable("/".join([*parts[start:-1], name.study]))
     below = os.path.relpath(folder.path, root)
     return printable(os.path.basename(os.path.abspath(folder.path)) if below == "." else below)
+
+
+def patient_key(study: str, name: MuraName) -> str:
+    """``patient00014``, with the folders above it in ``study`` (a `study_id`), but for body parts.
+
+    So patients of two data sets stay two, and one with several body parts stays one. A study that
+    names no patient is one of its own.
+    """
+    if name.patient is None:
+        return study
+    above = study.split("/")[:-1]
+    if name.patient not in above:  # the search began below the patient's folder
+        return name.patient
+    place = len(above) - 1 - above[::-1].index(name.patient)
+    return "/".join([*(part for part in above[:place] if part != name.body_part), name.patient])
 
 
 def key(root: str, path: str) -> str:
