@@ -125,6 +125,11 @@ def run(
         _let_go_of_stdout()
 
 
+def warn(command: str, text: str) -> None:
+    """Say on standard error, in one line, what the user should know and what stops nothing."""
+    print(f"{PROGRAM} {command}: warning: {printable(text)}", file=sys.stderr)
+
+
 def _dispatch(argv: Sequence[str]) -> int:
     if argv and argv[0] in COMMANDS:
         if argv[0] in ONE_BLAS_THREAD and "numpy" not in argv:

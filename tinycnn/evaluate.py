@@ -58,6 +58,8 @@ def _evaluate(argv: Sequence[str]) -> int:
     panel, source = open_panel(setup_of(options))
     need_label(panel)
     _check_places(options, source)
+    for doubt in dataset.doubts:
+        cli.warn("evaluate", doubt)
     records: list[Record] = []
     started = time.monotonic()
     with (

@@ -15,6 +15,7 @@ from tinycnn.errors import StudyError
 from tinycnn.files import atomic_write, need_apart
 from tinycnn.opening import add_options, open_panel, setup_of
 from tinycnn.progress import Progress
+from tinycnn.studies.doubts import large_studies
 from tinycnn.studies.finder import Folder, find_folders, find_studies
 from tinycnn.studies.names import counted, printable
 from tinycnn.studies.panel import Panel
@@ -60,6 +61,9 @@ def _predict(argv: Sequence[str]) -> int:
             report.end(tally)
         finally:
             report.close()
+    if tally.large and (options.json or options.csv or options.output):  # else it is in the text
+        views, path = tally.largest
+        cli.warn("predict", large_studies(tally.large, path, views))
     return 1 if tally.without_verdict else 0
 
 

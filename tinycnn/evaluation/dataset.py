@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from tinycnn.errors import StudyError, UsageError
-from tinycnn.evaluation.records import study_id
+from tinycnn.evaluation.records import EACH, study_id
+from tinycnn.studies.doubts import large_studies, one_label, too_many
 from tinycnn.studies.finder import Folder, find_studies
 from tinycnn.studies.listing import Listing, Lookup, absent, read_listing
-from tinycnn.studies.names import printable
+from tinycnn.studies.names import TruthLabel, printable
 from tinycnn.studies.records import text
 
 NAMED = 10  # studies of each kind that are named: against the folder's name, not there
+
+
+class _Seen:
+    """What is counted of studies, however many there are."""
+
+    def __init__(self) -> None:
+        self.labels: Counter[TruthLabel | None] = Counter()
+        self.large, self.largest = 0, (0, "")
+
+    def add(self, folder: Folder) -> None:
+        self.labels[folder.name.label] += 1
+        views = sum(entry.status in EACH for entry in folder.entries)
+        if too_many(views):
+            self.large += 1
+            self.largest = max(self.largest, (views, folder.path))
+
+    def doubts(self) -> list[str]:
+        views, path = self.largest
+        labels = one_label(*(self.labels[name] for name in ("positive", "negative", None)))
+        large = large_studies(self.large, path, views) if self.large else ""
+        return [doubt for doubt in (labels, large) if doubt]
 
 
 class Dataset:
@@ -25,6 +48,7 @@ class Dataset:
 
     def __init__(self, path: str, labels: str | None = None) -> None:
         self.path = path
+        self.doubts: list[str] = []  # what `count` found odd, for people
         self.chosen: Listing | None = None
         self.root = path
         if os.path.isfile(path):
@@ -66,8 +90,12 @@ class Dataset:
             yield from ((None, absent(study, chosen.listing)) for study in missing)
 
     def count(self) -> tuple[int, dict[str, Any]]:
-        """Number of studies, and what a report says of CSVs; StudyError if none has a label."""
-        total = labelled = unlisted = 0
+        """Number of studies, and what a report says of CSVs; StudyError if none has a label.
+
+        What is odd about them is in `doubts` from then on.
+        """
+        unlisted = 0
+        seen = _Seen()
         contradicting: list[str] = []
         listed: set[str | None] = set()
         source = self.labels or self.chosen
@@ -76,14 +104,15 @@ class Dataset:
             unlisted += folder is None
             if folder is None:
                 continue
-            total += 1
-            labelled += folder.name.label is not None
+            seen.add(folder)
             if found and lookup:
                 listed.add(lookup.study(found.path))
                 if found.name.label not in (None, folder.name.label):
                     contradicting.append(study_id(self.root, folder))
-        if not labelled:
+        total = seen.labels.total()
+        if total == seen.labels[None]:
             raise StudyError(self._nothing(total))
+        self.doubts = seen.doubts()
         if source is None:
             return total, {}
         if not listed:

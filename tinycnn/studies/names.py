@@ -12,7 +12,7 @@ TruthLabel = Literal["positive", "negative"]
 
 _BODY_PART = re.compile(r"XR_[A-Z0-9]+")
 _PATIENT = re.compile(r"patient[0-9]+")
-_STUDY = re.compile(r"(study[0-9]+)_(positive|negative)")
+_STUDY = re.compile(r"(study[0-9]+)_((?i:positive|negative))")
 _NUMBER = re.compile(r"([0-9]+)")
 
 
@@ -34,7 +34,7 @@ def parse_mura(path: str) -> MuraName:
         body_part=next((part for part in parts if _BODY_PART.fullmatch(part)), None),
         patient=next((part for part in parts if _PATIENT.fullmatch(part)), None),
         study=study[1] if study else None,
-        label=("positive" if study[2] == "positive" else "negative") if study else None,
+        label=("positive" if study[2].lower() == "positive" else "negative") if study else None,
     )
 
 

@@ -156,7 +156,7 @@ def _study(result: StudyResult) -> dict[str, Any]:
             "statement": result.worth.statement,
             "figures": None if figures is None else _figures(figures),
         },
-        "cautions": list(result.cautions),
+        "cautions": [*result.cautions, *filter(None, [result.doubt])],
         "files": [_file(row, result) for row in result.rows],
         "seconds": {"decode": result.seconds.decode, "inference": result.seconds.inference},
     }

@@ -53,6 +53,8 @@ class Tally:
     ignored: int = 0
     named: int = 0  # verdicts where the folder's name says what is right
     agreeing: int = 0
+    large: int = 0  # studies that have more views than a study has
+    largest: tuple[int, str] = (0, "")  # of these: number of views, path
     stray: list[Entry] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -70,6 +72,10 @@ class Tally:
         self.refused += len(result.refused)
         self.ignored += len(result.rows) - len(result.judged) - len(result.refused)
         self.seconds += result.seconds.total
+        if result.doubt:
+            self.large += 1
+            views = len(result.judged) + len(result.refused)
+            self.largest = max(self.largest, (views, result.path))
 
     def add_stray(self, folder: Folder) -> None:
         """Count the files of a folder that is no study."""
@@ -213,7 +219,7 @@ def _verdict(result: StudyResult) -> str:
 
 
 def _remarks(result: StudyResult) -> list[str]:
-    remarks = []
+    remarks = [f"WARNING: {result.doubt}."] if result.doubt else []
     if result.label:
         remarks.append(f"The folder's name says: {result.label}.")
     if result.verdict is not None:

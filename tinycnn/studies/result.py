@@ -6,6 +6,7 @@ from typing import Literal
 
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.model import Decision, Figures
+from tinycnn.studies.doubts import too_many
 from tinycnn.studies.names import TruthLabel
 
 
@@ -94,3 +95,8 @@ class StudyResult:
     def refused(self) -> tuple[Row, ...]:
         """Rows of what looks like a view but could not be judged."""
         return tuple(row for row in self.rows if row.status == "refused")
+
+    @property
+    def doubt(self) -> str:
+        """Why this is hardly one study; "" if it may be."""
+        return too_many(len(self.judged) + len(self.refused))
