@@ -91,7 +91,7 @@ def test_too_few_of_a_part_have_the_threshold_of_all(run):
 def test_a_temperature_and_then_predict(run, capsys):
     draw(run.data, "XR_HAND")
     status, out, _ = run("--temperature")
-    assert status == 0
+    assert (status, "WORSE" in out) == (0, False)
     decision = modelfile.load(run.new).decision
     assert decision.thresholds == {}
     assert decision.temperature != 1.0
@@ -131,7 +131,7 @@ def test_what_cannot_be_used_is_counted(run):
     save_gray(run.data / "loose2" / "image1.png", 7)
     (run.data / "XR_HAND" / "patient00099" / "study1_negative").mkdir(parents=True)
     _, out, _ = run("--kappa")
-    assert "left out: 2 studies without a label in the name" in out
+    assert "left out: 2 studies without a label" in out
     assert "left out: 1 study without a view" in out
 
 
@@ -161,6 +161,57 @@ def test_labels_that_the_model_tells_apart_without_an_error_have_no_temperature(
     status, _, err = run("--temperature")
     assert (status, run.new.exists()) == (2, False)
     assert "without an error" in err
+    assert "leave out" not in err
+    status, _, err = run("--kappa", "--temperature")
+    assert (status, run.new.exists(), err.count("\n")) == (2, False, 1)
+    assert "leave out --temperature to choose thresholds alone" in err
+    assert run("--kappa")[0] == 0
+
+
+def test_a_calibration_error_that_got_worse_is_said(run):
+    draw(run.data, "XR_HAND", range(68, 168, 5), range(95, 175, 4))
+    status, out, err = run("--temperature")
+    assert (status, err) == (0, "")
+    before, after = map(float, out.split("(ECE) ")[1].split(",")[0].split(" -> "))
+    assert after > before
+    assert "of 40 views\nThe calibration error got WORSE" in out
+
+
+def test_the_csvs_of_mura_say_what_is_right(run, tmp_path):
+    draw(run.data, "XR_HAND")
+    run("--kappa")
+    expected = modelfile.load(run.new).decision
+    rows = []
+    for i, folder in enumerate(sorted(run.data.glob("*/*/*"))):
+        bare = folder.rename(folder.with_name(f"study{i}")).relative_to(run.data)
+        rows.append(f"drawings/{bare}/,{int(folder.name.endswith('positive'))}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    save_gray(run.data / "XR_HAND" / "patient00099" / "study1" / "image1.png", 7)  # not listed
+    assert run("--kappa", "--force")[0] == 2
+    status, out, _ = run("--kappa", "--force", "--labels", tmp_path / "labels.csv")
+    assert (status, "left out" in out) == (0, False)
+    assert modelfile.load(run.new).decision == expected
+    command = [
+        run.model,
+        tmp_path / "labels.csv",
+        "-o",
+        run.new,
+        "--kappa",
+        "--force",
+        "--name",
+        "drawings",
+    ]
+    assert calibrate.main([*map(str, command), "--backend", "numpy"]) == 0
+    assert modelfile.load(run.new).decision == expected
+
+
+def test_patients_of_two_data_sets_are_two(run):
+    draw(run.data / "a", "XR_HAND")
+    draw(run.data / "b", "XR_HAND")
+    run("--kappa")
+    record = modelfile.load(run.new).decision.calibration
+    assert record is not None
+    assert record.parts["all"] == Sample(40, 40, 40)
 
 
 def test_a_model_that_looks_for_no_label(run):

@@ -15,22 +15,24 @@ import numpy as np
 import tinycnn
 from tinycnn import cli
 from tinycnn.errors import StudyError, UsageError
+from tinycnn.evaluation.dataset import Dataset
+from tinycnn.evaluation.records import patient_key, study_id
 from tinycnn.nn import modelfile
 from tinycnn.nn.model import MAX_TEXT, Calibration, Decision, Model, Sample
 from tinycnn.progress import Progress
 from tinycnn.studies import fitting
 from tinycnn.studies.calibrated import scaled
-from tinycnn.studies.finder import find_studies
 from tinycnn.studies.names import counted, printable
 from tinycnn.studies.result import StudyResult
-from tinycnn.studies.verdict import decide, predict_studies
+from tinycnn.studies.verdict import decide, judge
 
 FEWEST = 20  # studies of either label that a threshold is chosen from
 
 EPILOG = f"""\
 DATASET has the layout of MURA (XR_SHOULDER/patient00007/study1_positive): a name says what is
-right. Take studies that the model was not trained on. A body part with fewer than {FEWEST} studies
-of either label has the threshold of all body parts together.
+right. It may also be one of MURA's CSVs, beside the folders that it names, as for `evaluate`.
+Take studies that the model was not trained on. A body part with fewer than {FEWEST} studies of
+either label has the threshold of all body parts together.
 
 exit status: 0 written; 2 wrong use, a model that cannot be read, or data that is too little"""
 
@@ -43,11 +45,11 @@ class Studies:
     truth: list[bool] = field(default_factory=list)
     patients: set[str] = field(default_factory=set)
 
-    def add(self, result: StudyResult) -> None:
+    def add(self, result: StudyResult, patient: str) -> None:
         """Take in a study that has a label and a verdict."""
         self.views.append(tuple(r.probability for r in result.judged if r.probability is not None))
         self.truth.append(result.label == "positive")
-        self.patients.add(result.patient or result.path)
+        self.patients.add(patient)
 
     @property
     def sample(self) -> Sample:
@@ -74,8 +76,8 @@ class Found:
     unlabelled: int = 0
     unusable: int = 0
 
-    def add(self, result: StudyResult) -> None:
-        """Take in a study, or count why not."""
+    def add(self, result: StudyResult, patient: str) -> None:
+        """Take in a study of ``patient``, or count why not."""
         if result.label is None:
             self.unlabelled += 1
         elif result.positive is None:
@@ -83,7 +85,7 @@ class Found:
         else:
             for part in ("all", result.body_part):
                 if part is not None:
-                    self.parts.setdefault(part, Studies()).add(result)
+                    self.parts.setdefault(part, Studies()).add(result, patient)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,16 +96,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _calibrate(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     _check(options)
+    dataset = Dataset(options.dataset, options.labels)
+    total, _ = dataset.count()
+    for doubt in dataset.doubts:
+        cli.warn("calibrate", doubt)
     session = tinycnn.load(options.model, backend=options.backend, threads=options.threads)
     model = session.model
     if model.decision.positive is None:
         raise UsageError(f"model {model.name!r} looks for no label: there is nothing to calibrate")
     raw = replace(model.decision, temperature=1.0, thresholds={}, calibration=None)
     found = Found()
-    total = sum(1 for _ in find_studies(options.dataset))
     with Progress(total, "studies") as progress:
-        for result in predict_studies(options.dataset, session, raw):
-            found.add(result)
+        for folder in dataset.folders():
+            patient = patient_key(study_id(dataset.root, folder), folder.name)
+            found.add(judge(folder, session, raw), patient)
             progress.advance()
     decision = calibrated(raw, found.parts, options)
     print(_report(model, decision, found))
@@ -133,7 +139,7 @@ def calibrated(
     record = Calibration(_name(options), target, raw.rule, tinycnn.__version__, samples)
     decision = replace(raw, calibration=record)
     if options.temperature:
-        decision = replace(decision, temperature=fitting.fit_temperature(*_views(parts["all"])))
+        decision = replace(decision, temperature=_temperature(parts["all"], target))
     if target == "none":
         return decision
     chosen = {p: _threshold(parts[p], decision, options) for p in sorted(parts) if parts[p].enough}
@@ -141,6 +147,14 @@ def calibrated(
     if "all" not in thresholds:
         raise StudyError(f"no threshold gives {target}: the scores do not tell the labels apart")
     return replace(decision, thresholds=thresholds)
+
+
+def _temperature(studies: Studies, target: str) -> float:
+    try:
+        return fitting.fit_temperature(*_views(studies))
+    except StudyError as error:
+        hint = "" if target == "none" else "; leave out --temperature to choose thresholds alone"
+        raise StudyError(f"{error}{hint}") from error
 
 
 def _threshold(studies: Studies, decision: Decision, options: argparse.Namespace) -> float | None:
@@ -175,7 +189,7 @@ def _report(model: Model, decision: Decision, found: Found) -> str:
         lines += ["", "body part       positive negative threshold sensitivity specificity  kappa"]
         lines += [_row(part, found.parts[part], decision) for part in sorted(found.parts)]
         lines += ["These figures are of the studies that were chosen from: expect less of others."]
-    left = {"without a label in the name": found.unlabelled, "without a view": found.unusable}
+    left = {"without a label": found.unlabelled, "without a view": found.unusable}
     lines += [f"left out: {n} {'study' if n == 1 else 'studies'} {w}" for w, n in left.items() if n]
     return "\n".join(lines)
 
@@ -185,9 +199,12 @@ def _before_and_after(studies: Studies, decision: Decision) -> str:
     p = np.array(scaled_views(raw.tolist(), decision))
     losses = [fitting.log_loss(q, truth) for q in (raw, p)]
     errors = [fitting.expected_calibration_error(q, truth) for q in (raw, p)]
+    worse = round(errors[1], 4) > round(errors[0], 4)
     return (
         f"temperature {decision.temperature:.4g}: log loss {losses[0]:.4f} -> {losses[1]:.4f}, "
         f"calibration error (ECE) {errors[0]:.4f} -> {errors[1]:.4f}, of {len(raw)} views"
+        + "\nThe calibration error got WORSE: consider to leave out --temperature."
+        * worse
     )
 
 
@@ -222,7 +239,14 @@ def _parser() -> argparse.ArgumentParser:
         "calibrate", "Choose thresholds by body part, and a temperature, from studies.", EPILOG
     )
     parser.add_argument("model", metavar="MODEL", help="a model file, or a shipped model by name")
-    parser.add_argument("dataset", metavar="DATASET", help="a folder of studies with labels")
+    parser.add_argument(
+        "dataset", metavar="DATASET", help="a folder of labelled studies, or MURA's CSV"
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="CSV",
+        help="labels: MURA's valid_labeled_studies.csv; only its studies",
+    )
     parser.add_argument(
         "-o", "--output", metavar="NEW", type=Path, required=True, help="model file to write"
     )
@@ -232,7 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     target.add_argument("--kappa", action="store_true", help="thresholds with the best kappa")
     parser.add_argument("--temperature", action="store_true", help="fit a temperature")
-    parser.add_argument("--name", help="what to call the data; default: the folder's name")
+    parser.add_argument("--name", help="what to call the data; default: the name of DATASET")
     parser.add_argument("--force", action="store_true", help="replace NEW if it exists")
     parser.add_argument(
         "--backend", help="native, numba, numpy; default: the fastest that runs here"

@@ -54,8 +54,8 @@ class Dataset:
         if os.path.isfile(path):
             if not path.lower().endswith(".csv"):
                 raise UsageError(
-                    f"{printable(path)!r} is a file; evaluate needs a folder of studies, or a CSV "
-                    "as MURA's valid_labeled_studies.csv"
+                    f"{printable(path)!r} is a file; give a folder of studies, or a CSV as "
+                    "MURA's valid_labeled_studies.csv"
                 )
             self.chosen = read_listing(path)
             self.root = self.chosen.start()
