@@ -35,6 +35,7 @@ MOST = 64  # studies in a task
 AHEAD = 4  # tasks for each thread of the workers that are handed out or wait for their turn
 ANSWERS_WITHIN = 10.0  # seconds: a scheduler
 NOBODY, NOBODY_FIT = 60.0, 10.0  # seconds without a worker, without one that can do the job
+SILENT = 4.0  # seconds without a worker after which it is said
 TICK = 1.0  # seconds between two looks at who is there
 
 FAILED = ("error", "cancelled")  # statuses of a future; "lost" ones are made again
@@ -153,7 +154,7 @@ class _Run(Generic[T]):
         self.done: SimpleQueue[_Try[T]] = SimpleQueue()
         self.unfit: dict[str, str] = {}  # address -> why
         self.fit: dict[str, int] = {}  # address -> threads
-        self.looked, self.found = -TICK, time.monotonic()
+        self.looked, self.found, self.said = -TICK, time.monotonic(), False
         self.address = client.scheduler.address
         self.models: list[Any] = []
 
@@ -294,10 +295,13 @@ class _Run(Generic[T]):
         self.looked = now
         self.fit = {worker: n for worker, n in threads.items() if worker not in self.unfit}
         if self.fit:
-            self.found = now
+            self.found, self.said = now, False
         elif now > self.found + (NOBODY_FIT if threads else NOBODY):
             why = "; ".join(f"{worker}: {self.unfit[worker]}" for worker in islice(threads, 2))
             raise ClusterError(f"no worker can do this: {why or 'the cluster has none'}")
+        elif now > self.found + SILENT and not threads and not self.said:
+            log.warning("no worker at %s: waiting for one, at most %g s", self.address, NOBODY)
+            self.said = True
 
     def _gone(self, why: object) -> ClusterError:
         return ClusterError(f"the scheduler {self.address} is gone: {why}")

@@ -75,6 +75,24 @@ def test_what_was_done_before_the_scheduler_ended_is_reported(
     assert len(again["studies"]) == STUDIES
 
 
+def test_waiting_for_workers_is_said_once(distributed, dataset, opened, monkeypatch, caplog):
+    monkeypatch.setattr(cluster, "TICK", 0.0)
+    monkeypatch.setattr(cluster, "SILENT", 0.0)
+    setup, panel = opened
+    client, original = Client("nobody", panel), Client.nthreads
+
+    def nthreads(client):  # none at first, and none for a while when some have been there
+        threads = original(client)
+        return {} if client.asked < 5 or 8 <= client.asked < 12 else threads
+
+    monkeypatch.setattr(Client, "nthreads", nthreads)
+    folders = list(find_studies(dataset))
+    found = list(cluster.judged(client, clusterjob.Verdicts(setup), folders, panel))
+    assert len(found) == STUDIES
+    said = [record.getMessage() for record in caplog.records if record.name == "tinycnn"]
+    assert said == ["no worker at tcp://nowhere:1: waiting for one, at most 60 s"] * 2
+
+
 @pytest.mark.parametrize("name", ["predict", "evaluate"])
 def test_without_the_extra(capsys, dataset, model, monkeypatch, name):
     monkeypatch.setitem(sys.modules, "distributed", None)
