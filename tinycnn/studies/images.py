@@ -37,6 +37,7 @@ from tinycnn.studies.png import read_png
 
 MAX_MEMORY = 128_000_000  # bytes while decoding; with Python, NumPy and Pillow below 200 MB
 STRIP = 256  # rows of a 16-bit image that are scaled at a time
+SMALL = 4  # times smaller than what the network takes, an image is remarked upon
 DARK = 4096  # a 16-bit image that stays below this holds 12 bits or fewer
 
 _ORIENTATION = 0x0112
@@ -151,10 +152,21 @@ def _picture(
     if orientation in _TURNS:
         image = image.transpose(_TURNS[orientation])
         notes += ("turned as its EXIF data asks",)
+    notes += _too_small(image, size)
     image = _resize(image, size, preprocessing)
     pixels = np.asarray(image, np.uint8)
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    if pixels.min() == pixels.max():
+        notes += (f"shows nothing: all of it has the value {pixels.max()}",)
     return Picture(pixels, notes, time.perf_counter() - decoded)
+
+
+def _too_small(image: Image.Image, size: tuple[int, int] | int) -> tuple[str, ...]:
+    """A note on an image that has almost nothing of what the network looks at."""
+    if not isinstance(size, tuple) or SMALL * max(image.size) > min(size):
+        return ()
+    height, width = size
+    return (f"only {image.width} x {image.height} pixels, for a network of {width} x {height}",)
 
 
 def _open(stream: BinaryIO, form: str) -> Image.Image:
