@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tinycnn import cluster, clusterjob, weights
 from tinycnn.evaluation.records import Record, study_id
-from tinycnn.opening import Setup, open_panel
+from tinycnn.panels import Setup, open_panel
 from tinycnn.studies.finder import Entry, Folder
 from tinycnn.studies.names import parse_mura
 from tinycnn.studies.panel import Panel

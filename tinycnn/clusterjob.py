@@ -18,7 +18,7 @@ import tinycnn
 from tinycnn.errors import TinycnnError
 from tinycnn.evaluation.records import Record
 from tinycnn.lightclass import dataclass
-from tinycnn.opening import Setup, open_panel, pinned
+from tinycnn.panels import Setup, open_panel, pinned
 from tinycnn.studies.finder import Folder
 from tinycnn.studies.panel import Panel
 from tinycnn.studies.reports import Source

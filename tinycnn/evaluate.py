@@ -22,7 +22,7 @@ from tinycnn.evaluation.journal import Journal
 from tinycnn.evaluation.records import Record
 from tinycnn.evaluation.run import need_label, score
 from tinycnn.files import atomic_write, need_apart
-from tinycnn.opening import add_options, count, open_panel, setup_of
+from tinycnn.panels import add_options, count, open_panel, setup_of
 from tinycnn.progress import Progress
 from tinycnn.studies.finder import Folder
 from tinycnn.studies.panel import Panel

@@ -13,7 +13,7 @@ from typing import IO
 from tinycnn import cli
 from tinycnn.errors import StudyError
 from tinycnn.files import atomic_write, need_apart
-from tinycnn.opening import add_options, open_panel, setup_of
+from tinycnn.panels import add_options, open_panel, setup_of
 from tinycnn.progress import Progress
 from tinycnn.studies.doubts import large_studies
 from tinycnn.studies.finder import Folder, find_folders, find_studies

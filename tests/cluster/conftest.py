@@ -10,7 +10,7 @@ import pytest
 from tests.studies.conftest import brightness_model, save_gray
 from tinycnn import cli, clusterjob
 from tinycnn.nn.modelfile import save
-from tinycnn.opening import Setup, open_panel
+from tinycnn.panels import Setup, open_panel
 
 STUDIES = 60
 FAILURES = 1  # deaths of workers that Dask allows a task, so that tests need not wait for four

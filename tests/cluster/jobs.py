@@ -11,7 +11,7 @@ from tinycnn import clusterjob
 from tinycnn.clusterjob import Records, Verdicts
 from tinycnn.evaluation.records import Record
 from tinycnn.lightclass import dataclass
-from tinycnn.opening import Setup
+from tinycnn.panels import Setup
 from tinycnn.studies.finder import Folder
 from tinycnn.studies.panel import Panel
 from tinycnn.studies.result import StudyResult

@@ -1,4 +1,4 @@
-"""Which models judge, and how: what the options of predict and evaluate name, and its opening.
+"""Which models judge, and how: what the options of predict and evaluate name, opened as a panel.
 
 `Setup` is plain data: sent to another process or machine that has the same model files, it opens
 there as the same panel.

@@ -15,7 +15,7 @@ from tests.studies.test_ensemble import halved
 from tinycnn import cli
 from tinycnn.errors import UsageError
 from tinycnn.nn.modelfile import save
-from tinycnn.opening import Setup, open_panel, pinned
+from tinycnn.panels import Setup, open_panel, pinned
 from tinycnn.studies.finder import find_studies
 from tinycnn.studies.verdict import judge_with
 
