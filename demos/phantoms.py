@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -21,12 +20,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from radiograph import defects
 from radiograph.anatomy import BODY_PARTS, View, scaled
 from radiograph.film import close_up, develop, random_pose
+from radiograph.mark import save_png
 
-COMMENT = "drawn phantom, not a patient"
 ABNORMAL_SHARE = 0.45
 # Every tenth study is the second one of the patient before it, so that a split by patient matters.
 RETURN_EVERY = 10
@@ -104,19 +103,6 @@ def draw_study(study: Study, close: bool = False) -> Iterator[Image.Image]:
             pose = close_up(pose, defects.location(defect, anatomy), view_rng)
         marker = "L" if mirrored else "R"
         yield develop(scene, anatomy.tissue, pose, marker, view_rng)
-
-
-def save_png(image: Image.Image, path: Path) -> None:
-    """Write a PNG whole or not at all."""
-    note = PngImagePlugin.PngInfo()
-    note.add_text("Comment", COMMENT)
-    partial_path = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        image.save(partial_path, "PNG", pnginfo=note, compress_level=2)
-        os.replace(partial_path, path)
-    except BaseException:
-        partial_path.unlink(missing_ok=True)
-        raise
 
 
 def files(study: Study, by_view: bool = False) -> list[Path]:

@@ -42,9 +42,11 @@ class Data:
     """Which studies: `body_parts` of MURA (none: all of them), and who is held out.
 
     `folds`: 0 for one split with the share `validation` of the patients held out; else so many
-    runs, every patient held out in one of them.
+    runs, every patient held out in one of them. `name`: how the name of DATA begins that `labels`
+    and [provenance] are about; they are left out for other data.
     """
 
+    name: str = ""
     body_parts: tuple[str, ...] = ()
     validation: float = 0.1
     folds: int = 0
@@ -179,9 +181,13 @@ class Training:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the model file will say about where it comes from."""
+    """What the model file will say about where it comes from.
 
-    trained_on: str = "unknown"
+    `trained_on`: whose data, to which what they held is added; by itself the name of DATA. Of
+    drawings (demos/phantoms.py) it says just that, and `demonstration` is true.
+    """
+
+    trained_on: str = ""
     licence: str = ""
     notes: str = ""
     demonstration: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,19 @@ def convert(
     config: Config,
     how: Preprocessing,
     measured: dict[str, Figures],
-    evaluated_on: str,
+    said: Mapping[str, str],
 ) -> None:
-    """Convert the Keras file `source` as `tinycnn convert` does; ConversionError if it refuses."""
+    """Convert the Keras file `source` as `tinycnn convert` does; ConversionError if it refuses.
+
+    `said`: options for what only the run knows, "trained-on" and "evaluated-on".
+    """
     from tinycnn.convert.__main__ import main
 
     table = output.with_suffix(".figures.json")
     rows = {key: dataclasses.asdict(value) for key, value in measured.items()}
     table.write_text(json.dumps(rows), encoding="utf-8")
     try:
-        status = main(_arguments(source, output, config, how, evaluated_on, table))
+        status = main(_arguments(source, output, config, how, said, table))
     finally:
         table.unlink()
     if status:
@@ -74,7 +78,12 @@ def largest_difference(
 
 
 def _arguments(
-    source: Path, output: Path, config: Config, how: Preprocessing, evaluated_on: str, table: Path
+    source: Path,
+    output: Path,
+    config: Config,
+    how: Preprocessing,
+    run: Mapping[str, str],
+    table: Path,
 ) -> list[str]:
     """What a user would type; `--name=value`, since a value may begin with a minus."""
     origin, labels = config.provenance, config.data.labels
@@ -82,8 +91,8 @@ def _arguments(
         "output": output, "color-mode": how.color_mode, "interpolation": how.interpolation,
         "scale": repr(how.scale), "offset": repr(how.offset),
         "standardization": how.standardization, "labels": ",".join(labels), "positive": labels[1],
-        "threshold": THRESHOLD, "trained-on": origin.trained_on, "licence": origin.licence,
-        "notes": origin.notes, "evaluated-on": evaluated_on, "accuracy": table,
+        "threshold": THRESHOLD, "licence": origin.licence, "notes": origin.notes, "accuracy": table,
+        **run,
     }  # fmt: skip
     if how.standardization == "featurewise":
         said |= {"mean": ",".join(map(repr, how.mean)), "std": ",".join(map(repr, how.std))}

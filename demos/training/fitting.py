@@ -105,6 +105,7 @@ def fit(
         validation_data=plain_batches(held, config, how),
         class_weight=class_weights(training) if chosen.class_weights else None,
         callbacks=callbacks(chosen, folder),
+        shuffle=False,  # the batches are
         verbose=2,
     )
     return keras.models.load_model(folder / BEST, compile=False)

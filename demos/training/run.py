@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,7 @@ from tinycnn.nn.model import Figures
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.progress import Progress
 from tinycnn.studies.images import read_picture
-from training import curves, export, fitting, networks, pipeline
+from training import curves, export, fitting, networks, origin, pipeline
 from training.config import Config, Image, to_toml
 from training.dataset import (
     Examples,
@@ -30,20 +31,22 @@ from training.dataset import (
     read_medmnist,
     split_by_patient,
 )
+from training.start import need_keras, start_keras
 
 CONFIG, REPORT, CACHE = "config.toml", "report.json", "pixels.npy"
 
 
 def run(config: Config, data: Path, output: Path) -> dict[str, Any]:
     """Train on `data` into the folder `output`; the same call again goes on after a kill."""
+    need_keras()
     if config.training.tensorboard and find_spec("tensorboard") is None:
         raise UsageError("training.tensorboard = true needs a package: pip install tensorboard")
-    _claim(config, output)
-    _set_up(config)
     if data.suffix == ".npz":
-        examples = (read_medmnist(data, "train"), read_medmnist(data, "val"))
-        return _train(config, *examples, output)
+        sides = (read_medmnist(data, "train"), read_medmnist(data, "val"))
+        config = _begin(origin.settled(config, data), output)
+        return _train(config, *sides, output)
     studies = find_studies(data, config.data.body_parts)
+    config = _begin(origin.settled(config, data, studies), output)
     examples = _decoded(config.image, studies, output / CACHE)
     if config.data.folds:
         splits = folds_by_patient(studies, config.data.folds, config.seed)
@@ -68,13 +71,16 @@ def _claim(config: Config, output: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _set_up(config: Config) -> None:
-    """Threads and seed; TensorFlow reads the former when it computes for the first time."""
-    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ[name] = str(config.threads)
+def _begin(config: Config, output: Path) -> Config:
+    """Claim the folder, start Keras; returns `config`, of which the person was told."""
+    _claim(config, output)
+    print(start_keras(config.threads))
     import keras
 
     keras.utils.set_random_seed(config.seed)
+    note = " (DEMONSTRATION ONLY)" * config.provenance.demonstration
+    print(f"the model will say: trained on {config.provenance.trained_on}{note}")
+    return config
 
 
 def _train_folds(
@@ -118,6 +124,9 @@ def _train(config: Config, training: Examples, held: Examples, folder: Path) -> 
     if training.pixels.shape[1:] != config.image.shape:
         found, wanted = training.pixels.shape[1:], config.image.shape
         raise UsageError(f"images are {found}, the config says {wanted}; change [image]")
+    labels = config.data.labels
+    print(f"training with {origin.contents(training, labels)}")
+    print(f"validation with {origin.contents(held, labels)}")
     import keras
 
     keras.utils.clear_session()  # of the fold before, and its names of layers
@@ -129,13 +138,19 @@ def _train(config: Config, training: Examples, held: Examples, folder: Path) -> 
     best = fitting.fit(model, config, training, held, how, folder)
     scores = best.predict(pipeline.plain_batches(held, config, how), verbose=0)
     measured = export.figures(held, scores[:, 0])
-    evaluated_on = f"{len(held.studies)} held-out studies, from which the best epoch was chosen"
+    said = {
+        "trained-on": origin.trained_on(config, training),
+        "evaluated-on": f"{len(held.studies)} held-out studies of the same data, from which the "
+        "best epoch was chosen",
+    }
     name = folder.name if not folder.name.startswith("fold") else config.network.name
     model_file = folder / f"{name}.safetensors"
-    export.convert(folder / fitting.BEST, model_file, config, how, measured, evaluated_on)
+    export.convert(folder / fitting.BEST, model_file, config, how, measured, said)
     report = _report(folder, training, measured, best.count_params())
     difference = export.largest_difference(model_file, held, how, scores[:, 0])
     print(f"tinycnn and Keras differ by at most {difference:.1e} on {len(scores)} held-out images")
+    for doubt in origin.doubts(training, held, measured["all"]):
+        print(f"warning: {doubt}", file=sys.stderr)
     return _keep(folder, {**report, "largest_difference": difference})
 
 

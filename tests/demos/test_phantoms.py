@@ -10,6 +10,7 @@ import numpy as np
 import phantoms
 import pytest
 from PIL import Image
+from radiograph import mark
 from radiograph.anatomy import BODY_PARTS
 
 LAYOUT = re.compile(r"XR_[A-Z]+/patient\d{5}/study\d_(positive|negative)/image[1-4]\.png")
@@ -115,9 +116,9 @@ def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(phantoms.os, "replace", full)
+    monkeypatch.setattr(mark.os, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        phantoms.save_png(Image.new("L", (8, 8)), tmp_path / "image1.png")
+        mark.save_png(Image.new("L", (8, 8)), tmp_path / "image1.png")
     assert not list(tmp_path.iterdir())
 
 

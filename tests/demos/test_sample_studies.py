@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import phantoms
 from PIL import Image
+from radiograph.mark import COMMENT
 
 SAMPLES = Path(__file__).resolve().parents[2] / "demos" / "sample_studies"
 SEED, INDICES = 3, (10, 11, 13, 25, 26, 28, 50)
@@ -26,6 +27,6 @@ def test_they_are_what_phantoms_draws() -> None:
         study = phantoms.plan_study(SEED, index)
         for number, drawn in enumerate(phantoms.draw_study(study), start=1):
             with Image.open(SAMPLES / study.folder / f"image{number}.png") as shipped:
-                assert shipped.info["Comment"] == phantoms.COMMENT
+                assert shipped.info["Comment"] == COMMENT
                 difference = np.abs(np.asarray(shipped, np.int16) - np.asarray(drawn, np.int16))
             assert np.mean(difference > 2) < 0.01

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import phantoms
 import pytest
 from PIL import Image
-from training import config, curves, dataset, fitting
+from training import config, curves, dataset, fitting, start
 from training.config import ConfigError
 from training.moments import Moments, moments_of
 from training.run import across
@@ -238,3 +239,17 @@ def test_folds_are_summed_up() -> None:
     found = across(folds)
     assert found["all"] == {"accuracy": 0.6, "deviation": 0.1, "folds": [0.5, 0.7]}
     assert found["XR_HAND"]["folds"] == [1.0]
+
+
+def test_what_is_held_back_is_shown_when_something_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    def work(fails: bool) -> None:
+        with start.held_back():
+            os.write(2, b"the reason\n")
+            if fails:
+                raise ImportError
+
+    work(fails=False)
+    assert capfd.readouterr().err == ""
+    with pytest.raises(ImportError):
+        work(fails=True)
+    assert capfd.readouterr().err == "the reason\n"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import phantoms
 import pytest
 import train
-from training import config, dataset, export, fitting, networks, pipeline
+from PIL import Image
+from training import config, dataset, export, fitting, networks, origin, pipeline
 from training import run as running
 from training.config import Augmentation, Config, Network
 from training.dataset import Examples
@@ -24,9 +27,10 @@ from tinycnn.nn import modelfile
 pytestmark = [pytest.mark.keras, pytest.mark.filterwarnings("ignore")]
 pytest.importorskip("keras")
 
+DEMOS = Path(train.__file__).parent
 SMALL = (
     *("training.epochs=2", "training.batch=8", "training.early_stopping=0"),
-    *("image.height=32", "image.width=32", "provenance.trained_on=phantoms"),
+    *("image.height=32", "image.width=32"),
 )
 
 
@@ -165,7 +169,9 @@ def test_a_run_from_folder_to_model_file(films: Path, tmp_path: Path) -> None:
     report = json.loads((out / "report.json").read_text())
     assert model.labels == ("negative", "positive")
     assert model.preprocessing.standardization == "featurewise"
-    assert model.provenance.trained_on == "phantoms"
+    assert model.provenance.trained_on.startswith(f"{origin.DRAWN}: ")
+    assert f"{report['training_images']} images of" in model.provenance.trained_on
+    assert model.provenance.demonstration
     assert set(model.provenance.accuracy) == set(report["validation"])
     assert model.provenance.accuracy["all"].studies == report["validation"]["all"]["studies"]
     assert len(report["history"]) == 2
@@ -201,6 +207,8 @@ def test_every_recipe_runs_to_its_end(
     report = running.run(config.load(name, changes), few, tmp_path / name)
     assert report["largest_difference"] < 1e-5
     model = modelfile.load(tmp_path / name / f"{name}.safetensors")
+    assert model.provenance.trained_on.startswith(origin.DRAWN)
+    assert model.provenance.demonstration
     assert model.provenance.evaluated_on.startswith(f"{report['validation']['all']['studies']} ")
 
 
@@ -298,3 +306,38 @@ def test_folds_are_trained_one_after_the_other(films: Path, tmp_path: Path) -> N
     assert total == 30
     for number in (1, 2):
         modelfile.load(tmp_path / "cv" / f"fold{number}" / "cnn5.safetensors")
+
+
+def test_a_run_begun_with_drawings_does_not_go_on_with_films(films: Path, tmp_path: Path) -> None:
+    """Half trained on drawings, a network would end as one of films."""
+    real = tmp_path / films.name  # the same name, without the mark
+    for path in films.rglob("*.png"):
+        copy = real / path.relative_to(films)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as image:
+            image.save(copy)
+    chosen = config.load("conv4", SMALL)
+    drawn = origin.settled(chosen, films, dataset.find_studies(films))
+    running._claim(drawn, tmp_path / "out")
+    with pytest.raises(tinycnn.TinycnnError, match="of another run"):
+        running.run(chosen, real, tmp_path / "out")
+
+
+def test_data_are_looked_at_before_tensorflow_starts(tmp_path: Path) -> None:
+    code = (
+        "import sys, train\nstatus = train.main(['conv4', 'none', '-o', sys.argv[1]])\n"
+        "print(status, 'tensorflow' in sys.modules, 'keras' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "out"]
+    done = subprocess.run(command, cwd=DEMOS, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "False", "False"]
+    assert done.stderr == "train: cannot open 'none': No such file or directory\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_tensorflow_starts_without_a_word() -> None:
+    code = "from training.start import start_keras; print(start_keras(1))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=DEMOS, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Keras ")
+    assert done.stderr == ""
