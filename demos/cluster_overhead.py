@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import _checkout  # noqa: F401
+
 from tinycnn import cluster, clusterjob, weights
 from tinycnn.evaluation.records import Record, study_id
 from tinycnn.panels import Setup, open_panel

@@ -28,12 +28,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import _checkout  # noqa: F401
 import beside_keras
 import phantoms
 from training import config
 from training.fitting import BEST
 from training.run import REPORT
 from training.run import run as train
+from training.start import need_keras, start_keras
 
 from tinycnn import calibrate, evaluate
 from tinycnn.cli import INTERRUPTED
@@ -65,6 +67,7 @@ SMALL = Plan(
 def run(plan: Plan, output: Path) -> beside_keras.Agreement:
     """Do everything that is not done yet in the folder `output`, and say so line by line."""
     _claim(plan, output)
+    need_keras()
     chosen = config.load("brief", plan.changes)
     steps = _Steps(6)
     steps.do("drawn", lambda: _draw_all(plan, output))
@@ -169,6 +172,7 @@ def _figure(value: float | None) -> str:
 def _compare(chosen: config.Config, output: Path) -> tuple[str, beside_keras.Agreement]:
     document = json.loads((output / "trained.json").read_text(encoding="utf-8"))
     network = output / MODEL / BEST
+    start_keras(chosen.threads)
     agreement = beside_keras.compare(document, network, output / "test", chosen.image)
     said = f"{agreement.other_verdicts} of {agreement.studies} verdicts are different"
     return f"{said}; scores by up to {agreement.largest_difference:.0e}", agreement
@@ -195,16 +199,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see above for the status."""
     options = parse_arguments(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         agreement = run(SMALL if options.small else Plan(), options.output)
-    except ModuleNotFoundError as error:
-        print(f"end_to_end: {error}: install the extras '.[train,jit]'", file=sys.stderr)
-        return 1
     except UsageError as error:
         print(f"end_to_end: {error}", file=sys.stderr)
         return 2
-    except (TinycnnError, OSError, ValueError) as error:
+    except (TinycnnError, OSError, ValueError, ModuleNotFoundError) as error:
         print(f"end_to_end: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import _checkout  # noqa: F401
 import phantoms
 
 import tinycnn
@@ -122,14 +123,20 @@ def run(options: argparse.Namespace) -> str:
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line; wrong use ends with status 2."""
-    parser = argparse.ArgumentParser(description="Measure the shipped models on phantoms.")
+    text, _, more = (__doc__ or "").partition("\n")
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=text, epilog=more, formatter_class=form)
     parser.add_argument(
         "--weights", action="append", help="a shipped model; default: all *-phantoms"
     )
-    parser.add_argument("--studies", type=int, default=STUDIES)
-    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--studies", type=int, default=STUDIES, help=f"default: {STUDIES}")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"default: {SEED}")
     parser.add_argument("--jobs", type=int, default=1, help="processes that draw (default: 1)")
-    parser.add_argument("--update", action="store_true", help="keep the figures, see above")
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="also write weights/",
+    )
     options = parser.parse_args(arguments)
     if options.seed in TRAINING_SEEDS:
         parser.error(f"seeds {TRAINING_SEEDS} were used in training; take another")

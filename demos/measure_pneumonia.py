@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import _checkout  # noqa: F401
 import numpy as np
 from measure import update_model, update_readme
 from numpy.typing import NDArray
@@ -93,9 +94,15 @@ def _cells(value: Figures) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 measured, 1 something could not be read or written."""
-    parser = argparse.ArgumentParser(description="Measure the pneumonia model, beside Keras.")
+    text, _, more = (__doc__ or "").partition("\n")
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=text, epilog=more, formatter_class=form)
     parser.add_argument("data", type=Path, help="pneumoniamnist.npz, with test_images")
-    parser.add_argument("--update", action="store_true", help="keep the figures, see above")
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="also write weights/",
+    )
     options = parser.parse_args(arguments)
     try:
         test = read_medmnist(options.data, "test")

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import _checkout  # noqa: F401
 import numpy as np
 from PIL import Image
 from radiograph import defects

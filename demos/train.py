@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import _checkout  # noqa: F401
 from training import config
 from training.run import run
 
@@ -40,13 +40,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 trained, 1 data or extra missing, 130 interrupted."""
     options = parse_arguments(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         report = run(config.load(options.config, tuple(options.set)), options.data, options.output)
-    except ModuleNotFoundError as error:
-        print(f"train: {error}: install the extra, pip install '.[train]'", file=sys.stderr)
-        return 1
-    except (TinycnnError, OSError, ValueError) as error:
+    except (TinycnnError, OSError, ValueError, ModuleNotFoundError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -7,18 +7,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
+
+from _checkout import ROOT, missing
 
 EXTRA = ("keras", "tensorflow", "h5py")
 
 
 def need_keras() -> None:
     """ModuleNotFoundError if a package of the extra `train` is missing; imports none."""
-    if missing := [name for name in EXTRA if find_spec(name) is None]:
-        raise ModuleNotFoundError(
-            f"{', '.join(missing)} missing: install the extra `train` in the tinycnn checkout, "
-            f"{sys.executable} -m pip install -e '.[train,jit]'"
-        )
+    if absent := missing(*EXTRA):
+        command = f"{sys.executable} -m pip install -e '{ROOT}[train,jit]'"
+        raise ModuleNotFoundError(f"{absent} missing: install the extra `train`: {command}")
 
 
 def start_keras(threads: int) -> str:

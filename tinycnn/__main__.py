@@ -1,0 +1,5 @@
+"""``python -m tinycnn``: the console script."""
+
+from tinycnn.cli import script
+
+script()
