@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -39,6 +40,13 @@ def test_run_is_called_by_its_own_name():
     assert done.stderr.startswith("usage: ./run ")
     assert "test       run the tests" in done.stderr
     assert "tinycnn COMMAND" not in done.stderr
+    done = python("-m", "tinycnn.cli", "eval", env=os.environ | {"TINYCNN_PROGRAM": "./run"})
+    assert re.search(r"\(choose from .*info'?, '?test'?\)", done.stderr)
+
+
+def test_the_package_runs_as_the_console_script_does():
+    done = python("-m", "tinycnn", "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"tinycnn {__version__}\n", "")
 
 
 def test_no_command_shows_the_help_and_fails(capsys):

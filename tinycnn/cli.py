@@ -37,7 +37,8 @@ COMMANDS = {
 # longer than one takes (DenseNet-169: 7.6 s for an image, against 0.14 s).
 ONE_BLAS_THREAD = ("predict", "evaluate", "convert", "inspect")
 
-_TESTS = "  test       run the tests\n" if PROGRAM != "tinycnn" else ""
+# What `./run` does before it starts this program.
+OF_RUN = {"test": "run the tests"} if PROGRAM != "tinycnn" else {}
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 READER_GONE = 141  # 128 + SIGPIPE
 MAX_LINE = 4000  # characters of an error
@@ -137,13 +138,14 @@ def _dispatch(argv: Sequence[str]) -> int:
         module = importlib.import_module(COMMANDS[argv[0]][0])
         status: int = module.main(list(argv[1:]))
         return status
-    commands = "\n".join(f"  {name:<10} {does}" for name, (_, does) in COMMANDS.items())
+    known = {name: does for name, (_, does) in COMMANDS.items()} | OF_RUN
+    commands = "\n".join(f"  {name:<10} {does}" for name, does in known.items())
     parser = Parser(
         "",
         "Run Keras image classifiers on a small computer, without TensorFlow.",
-        f"commands:\n{commands}\n{_TESTS}\n`{PROGRAM} COMMAND --help` tells more.",
+        f"commands:\n{commands}\n\n`{PROGRAM} COMMAND --help` tells more.",
     )
-    parser.add_argument("command", metavar="COMMAND", nargs="?", choices=list(COMMANDS))
+    parser.add_argument("command", metavar="COMMAND", nargs="?", choices=list(known))
     parser.add_argument("--version", action="version", version=f"tinycnn {__version__}")
     parser.parse_args(argv)
     parser.print_help(sys.stderr)

@@ -257,8 +257,15 @@ def parse(table: Mapping[str, Any]) -> Config:
 def _record(kind: type[Any], table: Mapping[str, Any], where: str) -> Any:
     hints = get_type_hints(kind)
     if unknown := sorted(set(table) - set(hints)):
-        raise ConfigError(f"{where}{unknown[0]}: no such option; there are {', '.join(hints)}")
+        raise ConfigError(f"{where}{unknown[0]}: no such option; {_instead(unknown[0], hints)}")
     return kind(**{k: _value(hints[k], v, f"{where}{k}") for k, v in table.items()})
+
+
+def _instead(name: str, hints: Mapping[str, Any]) -> str:
+    """The sections that have an option of that name, or else what there is."""
+    sections = {key: get_type_hints(h) for key, h in hints.items() if dataclasses.is_dataclass(h)}
+    found = [f"{key}.{name}" for key, options in sections.items() if name in options]
+    return f"write {' or '.join(found)}" if found else f"there are {', '.join(hints)}"
 
 
 def _value(hint: Any, value: Any, name: str) -> Any:

@@ -34,6 +34,8 @@ def test_recipes_of_the_reports_are_there() -> None:
     [
         ({"sed": 1}, "sed: no such option"),
         ({"image": {"hieght": 1}}, "image.hieght: no such option"),
+        ({"epochs": 3}, "epochs: no such option; write training.epochs$"),
+        ({"weights": 3}, "write network.weights$"),
         ({"image": 3}, r"expected a section \[image\]"),
         ({"training": {"epochs": 2.5}}, "training.epochs = 2.5: expected int"),
         ({"training": {"epochs": True}}, "training.epochs = True: expected int"),
