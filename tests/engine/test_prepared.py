@@ -58,6 +58,7 @@ def test_a_second_start_gives_the_same(folder, name, threads):
     for field in ("preprocessing", "labels", "decision", "provenance", "self_test", "name"):
         assert getattr(first.model, field) == getattr(second.model, field)
     assert first.model.classes == second.model.classes
+    assert np.array_equal(first.model.test_input, vars(second.model)["test_input"])
     # What is not kept is read when it is asked for:
     assert "graph" not in vars(second.model)
     assert first.model.graph == second.model.graph
@@ -90,7 +91,7 @@ CHANGES = {
         caches, "second_level", lambda: 300 << 10
     ),
     "family": lambda path, monkeypatch: monkeypatch.setattr(
-        prepared, "CURRENT", replace(prepared.CURRENT, name="other")
+        prepared, "CURRENT", prepared.CURRENT._replace(name="other")
     ),
     "numpy": lambda path, monkeypatch: monkeypatch.setattr(np, "__version__", "9"),
     "sources": lambda path, monkeypatch: monkeypatch.setattr(

@@ -12,15 +12,17 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinycnn.engine import cache, caches
 from tinycnn.engine.arena import aligned
 from tinycnn.engine.kernels.family import CURRENT
-from tinycnn.engine.program import Program, aligned_bytes
+from tinycnn.engine.program import Bytes, Program, aligned_bytes
 from tinycnn.nn.model import Model, RecalledModel
 
 LARGEST = 24 << 20  # bytes: a MobileNet; of larger ones the packing takes longer than all the rest
@@ -44,12 +46,12 @@ def recall(
 
     size = int.from_bytes(content[:8], "little")
     data = json.loads(bytes(content[8 : 8 + size]))
-    begin, model = aligned(8 + size), data["model"]
-    memory = np.frombuffer(content, np.uint8)
-    middle = begin + aligned(data["table"][0] * data["table"][1] * 8)
-    table = memory[begin:middle].view(np.int64)[: data["table"][0] * data["table"][1]]
+    model, test = data["model"], (1, *data["image"]) if "self_test" in data["model"] else (0,)
+    memory = np.frombuffer(content, np.uint8)[aligned(8 + size) :]
+    table, memory = _take(memory, np.int64, data["table"])
+    x, memory = _take(memory, np.float32, test)
     parts = {name: tuple(data[name]) for name in TUPLES} | {name: data[name] for name in PLAIN}
-    program = Program(table=table.reshape(data["table"]), weights=memory[middle:], **parts)
+    program = Program(table=table, weights=memory, **parts)
     return RecalledModel.of(
         read,
         tuple(data["image"]),
@@ -58,7 +60,8 @@ def recall(
         labels=tuple(model["labels"]),
         decision=records.decision(model["decision"]),
         provenance=records.provenance(model["provenance"]),
-        self_test=records.self_test(model["self_test"]) if "self_test" in model else None,
+        self_test=records.self_test(model["self_test"]) if x.size else None,
+        test_input=x if x.size else None,  # making it takes 2 ms
         name=name,
     ), program
 
@@ -78,7 +81,8 @@ def keep(digest: str, threads: int, model: Model, program: Program) -> None:
         "model": rest,
     }
     text = json.dumps(data).encode()
-    parts = (len(text).to_bytes(8, "little") + text, program.table.tobytes())
+    test = b"" if model.test_input is None else model.test_input.tobytes()
+    parts = (len(text).to_bytes(8, "little") + text, program.table.tobytes(), test)
     padded = [part + bytes(aligned(len(part)) - len(part)) for part in parts]
     try:
         cache.store(_name(digest, threads), *padded, program.weights.data)
@@ -86,6 +90,12 @@ def keep(digest: str, threads: int, model: Model, program: Program) -> None:
         import logging  # 2 ms, which a start that finds its program does not need
 
         logging.getLogger("tinycnn").debug("the program is not kept: %s", error)
+
+
+def _take(memory: Bytes, kind: Any, shape: Sequence[int]) -> tuple[Any, Bytes]:
+    """The array at the start of ``memory``, and what lies behind it."""
+    size = prod(shape) * np.dtype(kind).itemsize
+    return memory[:size].view(kind).reshape(shape), memory[aligned(size) :]
 
 
 def _name(digest: str, threads: int) -> str:

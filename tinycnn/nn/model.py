@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tinycnn.errors import ModelFileError
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.preprocessing import Preprocessing
-from tinycnn.nn.selftest import SelfTest
+from tinycnn.nn.selftest import SelfTest, image_like
 from tinycnn.nn.types import Array, Shape, Weights, has_type
 
 if TYPE_CHECKING:
@@ -234,6 +234,14 @@ class Model:
     def classes(self) -> int:
         """Number of scores the network gives; 1 for a single sigmoid unit."""
         return self.graph.output_shape[-1]
+
+    @cached_property
+    def test_input(self) -> Array | None:
+        """What the self-test is run on, (1, H, W, C); None without one."""
+        test = self.self_test
+        if test is None:
+            return None
+        return image_like(self.input_shape, test.seed, self.preprocessing)
 
     def forward(self, x: Array) -> Array:
         """Reference result, in plain NumPy, for x (N, H, W, C) float32 -> (N, classes)."""

@@ -8,6 +8,7 @@ from tinycnn.errors import ImageError
 from tinycnn.lightclass import dataclass
 
 MAX_FILE_BYTES = 64 << 20
+JPEG_SIGNATURE = b"\xff\xd8\xff"
 MAX_PIXELS = 50_000_000  # a chest radiograph has 10 to 20 million
 MAX_SIDE = 32_767
 MAX_PARTS = 20_000  # chunks of a PNG, segments of a JPEG: Python and Pillow handle each one by one

@@ -28,9 +28,7 @@ from PIL import Image
 from tinycnn.errors import ImageError
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.preprocessing import Preprocessing
-from tinycnn.studies.header import MAX_FILE_BYTES, Header
-from tinycnn.studies.jpeg import SIGNATURE as JPEG_SIGNATURE
-from tinycnn.studies.jpeg import read_jpeg
+from tinycnn.studies.header import JPEG_SIGNATURE, MAX_FILE_BYTES, Header
 from tinycnn.studies.names import printable
 from tinycnn.studies.png import SIGNATURE as PNG_SIGNATURE
 from tinycnn.studies.png import read_png
@@ -111,6 +109,8 @@ def _read_header(stream: BinaryIO) -> Header:
     if start == PNG_SIGNATURE:
         return read_png(stream, size)
     if start.startswith(JPEG_SIGNATURE):
+        from tinycnn.studies.jpeg import read_jpeg
+
         return read_jpeg(stream.read(MAX_FILE_BYTES))
     raise ImageError(f"neither PNG nor JPEG: it begins with {start!r}")
 

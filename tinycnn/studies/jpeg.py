@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from tinycnn.errors import ImageError
 from tinycnn.studies.header import MAX_PARTS, Header, check_size
 
-SIGNATURE = b"\xff\xd8\xff"
 MAX_SCANS = 64  # progressive encoders make about ten; each costs a pass over the whole image
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
@@ -43,8 +42,8 @@ class _Content:
 def read_jpeg(data: bytes) -> Header:
     """Check the marker structure of ``data`` up to the end marker; ImageError if it is damaged.
 
-    ``data`` begins with `SIGNATURE`. What follows the end marker (cameras put previews there) is
-    left alone.
+    ``data`` begins with `JPEG_SIGNATURE`. What follows the end marker (cameras put previews there)
+    is left alone.
     """
     at, content = 2, _Content()
     for _ in range(MAX_PARTS):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import IO, Protocol
 
+from tinycnn.lightclass import dataclass
 from tinycnn.nn.model import Model
 from tinycnn.studies.finder import Entry, Folder
 from tinycnn.studies.names import counted, printable
@@ -41,7 +43,7 @@ class Source:
         return cautions(*self.models)
 
 
-@dataclass
+@dataclasses.dataclass
 class Tally:
     """What was seen so far; constant in size however many studies there are."""
 

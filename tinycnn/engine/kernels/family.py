@@ -9,15 +9,14 @@ from __future__ import annotations
 import itertools
 import os
 import platform
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 BLOCK = 16  # channels that lie together: [block][row][column][16]
 CPUINFO = Path("/proc/cpuinfo")
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(NamedTuple):
     """A tile's shape.
 
     ``lanes``: multiply by a lane of a vector of inputs, as NEON can. ``depthwise``: pixels of a
