@@ -15,7 +15,7 @@ import numpy as np
 import tinycnn
 from tinycnn import cli
 from tinycnn.errors import StudyError, UsageError
-from tinycnn.evaluation.dataset import Dataset
+from tinycnn.evaluation.dataset import Dataset, add_arguments
 from tinycnn.evaluation.records import patient_key, study_id
 from tinycnn.nn import modelfile
 from tinycnn.nn.model import MAX_TEXT, Calibration, Decision, Model, Sample
@@ -239,14 +239,7 @@ def _parser() -> argparse.ArgumentParser:
         "calibrate", "Choose thresholds by body part, and a temperature, from studies.", EPILOG
     )
     parser.add_argument("model", metavar="MODEL", help="a model file, or a shipped model by name")
-    parser.add_argument(
-        "dataset", metavar="DATASET", help="a folder of labelled studies, or MURA's CSV"
-    )
-    parser.add_argument(
-        "--labels",
-        metavar="CSV",
-        help="labels: MURA's valid_labeled_studies.csv; only its studies",
-    )
+    add_arguments(parser)
     parser.add_argument(
         "-o", "--output", metavar="NEW", type=Path, required=True, help="model file to write"
     )

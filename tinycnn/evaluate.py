@@ -16,7 +16,7 @@ from tinycnn import cli
 from tinycnn.engine.session import available_cores
 from tinycnn.errors import PROGRAM, ClusterError
 from tinycnn.evaluation import report
-from tinycnn.evaluation.dataset import Dataset
+from tinycnn.evaluation.dataset import Dataset, add_arguments
 from tinycnn.evaluation.document import Run, document
 from tinycnn.evaluation.journal import Journal
 from tinycnn.evaluation.records import Record
@@ -88,14 +88,7 @@ def _evaluate(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     about = "Measure a model on labelled studies: by image, study and patient, by body part."
     parser = cli.Parser("evaluate", about, EPILOG)
-    parser.add_argument(
-        "dataset", metavar="DATASET", help="a folder of labelled studies, or MURA's CSV"
-    )
-    parser.add_argument(
-        "--labels",
-        metavar="CSV",
-        help="labels: MURA's valid_labeled_studies.csv; only its studies",
-    )
+    add_arguments(parser)
     add_options(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document with everything")

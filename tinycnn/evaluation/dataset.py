@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -37,6 +38,14 @@ class _Seen:
         labels = one_label(*(self.labels[name] for name in ("positive", "negative", None)))
         large = large_studies(self.large, path, views) if self.large else ""
         return [doubt for doubt in (labels, large) if doubt]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` what a `Dataset` is made of: DATASET and ``--labels``."""
+    about = "a folder of labelled studies, or MURA's CSV"
+    parser.add_argument("dataset", metavar="DATASET", help=about)
+    about = "labels: MURA's valid_labeled_studies.csv; only its studies"
+    parser.add_argument("--labels", metavar="CSV", help=about)
 
 
 class Dataset:
