@@ -77,8 +77,8 @@ def installed_size(python: Path) -> int:
     )
 
 
-def run(command: list[object]) -> tuple[float, int, str]:
-    """(seconds, peak memory in bytes, what it printed) of a process."""
+def run(command: list[object]) -> tuple[float, float, int, str]:
+    """(seconds, those of all cores, peak memory in bytes, what it printed) of a process."""
     began = time.perf_counter()
     arguments = list(map(str, command))
     with subprocess.Popen(
@@ -91,7 +91,7 @@ def run(command: list[object]) -> tuple[float, int, str]:
     seconds = time.perf_counter() - began
     if process.returncode:
         raise SystemExit(f"{command[0]} failed")
-    return seconds, usage.ru_maxrss << 10, output.strip()
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10, output.strip()
 
 
 def measure(folder: Path, rounds: int) -> None:
@@ -120,14 +120,15 @@ def measure(folder: Path, rounds: int) -> None:
     for _ in range(rounds):
         for name, command in commands.items():
             runs[name].append(run(command))
-    print("| | start to verdict, ms | fastest | peak memory, MB | installed, MB |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    print("| | start to verdict, ms | fastest | CPU time, ms | peak memory, MB | installed, MB |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name, command in commands.items():
-        seconds, memory, _ = zip(*runs[name][1:], strict=True)
-        figures = (statistics.median(seconds) * 1e3, min(seconds) * 1e3, max(memory) / 1e6,
+        seconds, busy, memory, _ = zip(*runs[name][1:], strict=True)
+        figures = (statistics.median(seconds) * 1e3, min(seconds) * 1e3,
+                   statistics.median(busy) * 1e3, max(memory) / 1e6,
                    installed_size(Path(str(command[0]))) / 1e6)  # fmt: skip
         print(f"| {name} | {' | '.join(f'{value:.0f}' for value in figures)} |")
-    print(f"LiteRT says: {runs['LiteRT'][0][2]}; tinycnn: {runs['tinycnn'][0][2].splitlines()[0]}")
+    print(f"LiteRT says: {runs['LiteRT'][0][3]}; tinycnn: {runs['tinycnn'][0][3].splitlines()[0]}")
 
 
 def main() -> None:
