@@ -147,6 +147,25 @@ def transition(random: Generator) -> Any:
     return [pool, norm, relu, conv, mean], [fitting(random, options)]
 
 
+def one_sided(random: Generator) -> Any:
+    """Zeros on some sides only, in front of windows that may be a single row or column."""
+    kernel = pick(random, (1, 3), (3, 1), (1, 7), (2, 5))
+    sides = tuple(tuple(int(v) for v in random.integers(0, 4, 2)) for _ in range(2))
+    first, pad = nn.Conv2D(int(random.integers(1, 40)), 1), nn.ZeroPadding2D(sides)
+    last = pick(
+        random, nn.Conv2D(5, kernel, padding="same"), nn.DepthwiseConv2D(kernel, padding="same")
+    )
+    return [first, pad, last], [picture(random)]
+
+
+def squeeze(random: Generator) -> Any:
+    """A pixel of many channels, with zeros around it."""
+    pool = pick(random, nn.GlobalAveragePooling2D, nn.GlobalMaxPooling2D)(keepdims=True)
+    conv = nn.Conv2D(int(random.integers(1, 40)), 3, padding=pick(random, "same", "valid"))
+    first = nn.Conv2D(int(random.integers(1, 70)), 1)
+    return [first, pool, nn.ZeroPadding2D(1), conv], [picture(random)]
+
+
 def concatenation(random: Generator) -> Any:
     shape, axis = picture(random), int(pick(random, -1, 1, 2, 3))
     shapes = []
@@ -166,6 +185,8 @@ CASES: dict[str, Make] = {
     "Conv2DTranspose": transpose,
     "Pooling2D": pooling,
     "transition": transition,
+    "one-sided padding": one_sided,
+    "squeeze": squeeze,
     "Dense": of_one(
         lambda r, s: nn.Dense(int(r.integers(1, 40)), activation=pick(r, "relu", "softmax")),
         lambda r, s: nn.Dense(2, use_bias=False),

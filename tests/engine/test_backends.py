@@ -16,7 +16,7 @@ from tinycnn.engine.plan import plan
 from tinycnn.engine.program import Execution
 from tinycnn.engine.rewrites import REWRITES, rewrite
 from tinycnn.nn import layers as nn
-from tinycnn.nn.graph import Graph, Sequential
+from tinycnn.nn.graph import Graph, Input, Node, Sequential, from_tensors
 
 SEEDS = range(12)
 BACKEND = os.environ.get("TINYCNN_TEST_BACKEND", "numba")  # or "native", as on the emulated Pi
@@ -62,8 +62,6 @@ def test_threads_give_the_same_bits(name):
 
 def every_rewrite() -> Graph:
     """Padding, batch-norm, activations, dropout, residuals: each rewrite has something to do."""
-    from tinycnn.nn.graph import Input, from_tensors
-
     x = inputs = Input((33, 31, 3))
     x = nn.Rescaling(1 / 2, -1)(x)
     x = nn.BatchNormalization()(x)
@@ -95,6 +93,27 @@ def test_rewrites_leave_results_alone(without):
     weights = random_weights(graph, random)
     x = random.standard_normal((2, *graph.input_shape)).astype(np.float32)
     assert_close(run(graph, weights, x, without=without), graph.forward(x, weights))
+
+
+def test_what_leads_nowhere_is_left_out():
+    """A merged operation takes its maker's place, which can be before a branch without an end."""
+    x = inputs = Input((40, 40, 3))
+    x = nn.Conv2D(8, 3, padding="same", name="stem")(x)
+    y = nn.ReLU(name="relu")(nn.BatchNormalization(name="norm")(x))
+    end = nn.Dense(2, name="end")(nn.Flatten(name="flat")(y))
+    whole = from_tensors(inputs, end)
+    dead = [nn.Conv2D(256, 1, name="a"), nn.DepthwiseConv2D(3, padding="same", name="b"),
+            nn.Conv2D(8, 1, name="c")]  # fmt: skip
+    sources = ("stem", "a", "b")
+    branch = [Node(n.name, n, (source,)) for n, source in zip(dead, sources, strict=True)]
+    for place in range(1, len(whole.nodes)):
+        graph = Graph(whole.input_shape, (*whole.nodes[:place], *branch, *whole.nodes[place:]))
+        random = np.random.default_rng(place)
+        weights = random_weights(graph, random)
+        x = random.standard_normal((2, *graph.input_shape)).astype(np.float32)
+        assert_close(run(graph, weights, x), graph.forward(x, weights))
+        names = {op.output.partition(":")[0] for op in lower_graph(graph, weights).ops}
+        assert not names & {"a", "b", "c"}
 
 
 SAME_LENGTH = ("pool_first", "use_winograd")  # fewer multiplications, as many operations

@@ -50,6 +50,6 @@ def test_two_operations_with_one_name():
     graph = Sequential([nn.Activation("tanh"), nn.UpSampling2D(4)], (4, 4, 1))
     first, second = lower.lower_graph(graph, {}).ops
     with pytest.raises(BackendError, match="two operations write"):
-        plan.plan(Net((4, 4, 1), (first, replace(second, output=first.output))))
+        plan.plan(Net((4, 4, 1), (first, replace(second, output=first.output)), first.output))
     with pytest.raises(BackendError, match="two operations write 'input'"):
-        plan.plan(Net((4, 4, 1), (replace(first, output="input"),)))
+        plan.plan(Net((4, 4, 1), (replace(first, output="input"),), "input"))

@@ -37,7 +37,7 @@ def portable(model: Model) -> Net:
         return replace(pool, inputs=pad.inputs, source=pad.source, pads=pad.pads)
 
     net = merge_pairs(net, padded_pool)
-    return Net(net.input_shape, tuple(_with_weights(op) for op in net.ops))
+    return replace(net, ops=tuple(_with_weights(op) for op in net.ops))
 
 
 def _with_weights(op: Op) -> Op:

@@ -222,13 +222,14 @@ def _(op: ops.Pool, to: Planner) -> None:
 
 @emit.register
 def _(op: ops.GlobalPool, to: Planner) -> None:
-    x = to.layouts[op.inputs[0]]
+    x, y = to.layouts[op.inputs[0]], to.layouts[op.output]
     if not x.blocked:
         emit_plain.global_pool(op, to)
         return
     to.add(
         op, instructions.GLOBAL_POOL_BLOCKED, kind=instructions.POOL_KINDS.index(op.kind),
         blocks=x.blocks, rows=op.source[0], columns=op.source[1], **_x(x),
+        y_block=y.block if y.blocked else BLOCK,
     )  # fmt: skip
 
 

@@ -81,8 +81,7 @@ def arrange(net: Net) -> Arranged:
     arranger = _Arranger(net)
     for op in net.ops:
         arranger.add(op)
-    arranger.plain(net.output)
-    arranged = Net(net.input_shape, tuple(arranger.ops))
+    arranged = replace(net, output=arranger.plain(net.output), ops=tuple(arranger.ops))
     return Arranged(arranged, _with_rings(arranged, arranger.layouts))
 
 

@@ -93,7 +93,7 @@ def lower_graph(graph: Graph, weights: Weights) -> Net:
     """Turn a graph and its weights into operations."""
     result: list[Op] = []
     size, counted = 0, set[int]()
-    for node in graph.nodes:
+    for node in graph.until(graph.output).nodes:  # a dead branch is nothing to run
         shapes = [graph.shapes[name] for name in node.inputs]
         source = shapes if node.layer.merges else shapes[0]
         lowering = Lowering(node, source, graph.node_weights(node, weights))
@@ -107,7 +107,7 @@ def lower_graph(graph: Graph, weights: Weights) -> Net:
             counted.add(id(array))
         if size > MAX_CONSTANTS:
             raise BackendError(f"weights and tables take over {MAX_CONSTANTS >> 20} MB; use numpy")
-    return Net(graph.input_shape, tuple(result))
+    return Net(graph.input_shape, tuple(result), graph.output)
 
 
 def _constants(made: Sequence[Op]) -> list[Any]:

@@ -252,15 +252,16 @@ class View(Op):
 
 @dataclass(frozen=True, eq=False)
 class Net:
-    """Operations in order; the last one's output is the result."""
+    """Operations in order, each after those that it reads; ``output`` names the result."""
 
     input_shape: Shape
     ops: tuple[Op, ...]
+    output: str
 
     @property
-    def output(self) -> str:
-        """Name of the result."""
-        return self.ops[-1].output
+    def output_shape(self) -> Shape:
+        """Shape of the result."""
+        return next(op.shape for op in self.ops if op.output == self.output)
 
     def readers(self) -> dict[str, list[Op]]:
         """Which operations read a value."""

@@ -24,7 +24,7 @@ def plan(net: Net, threads: int = 1, family: Family = CURRENT) -> Program:
     offsets, arena_bytes = place(_lifetimes(arranged, places, threads))
     planner = Planner(family, threads, arranged.layouts, places, offsets)
     emit_blocked.ring(INPUT, arranged.net.ops[0], planner, 1)
-    input_shape, output, shape = net.input_shape, arranged.net.output, arranged.net.ops[-1].shape
+    input_shape, output, shape = net.input_shape, arranged.net.output, net.output_shape
     layout, waiting = arranged.layouts[INPUT], list(reversed(arranged.net.ops))
     del net, arranged  # the last references to kernels: each is let go once it is packed
     while waiting:

@@ -163,6 +163,15 @@ class Graph:
         if extra := sorted(set(weights) - set(self.weight_shapes)):
             raise GraphError(f"weight {extra[0]!r} belongs to no layer")
 
+    def until(self, name: str) -> Graph:
+        """Return the part of the network that the layer ``name`` needs, itself at the end."""
+        wanted, nodes = {name}, list[Node]()
+        for node in reversed(self.nodes):
+            if node.name in wanted:
+                wanted.update(node.inputs)
+                nodes.append(node)
+        return self if len(nodes) == len(self.nodes) else replace(self, nodes=tuple(nodes[::-1]))
+
     def summary(self) -> str:
         """Return a table of the layers that reads like Keras's, with multiply-adds and bytes."""
         from tinycnn.nn.summary import summarise

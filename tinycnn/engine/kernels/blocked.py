@@ -121,7 +121,9 @@ def global_pool_blocked(row, arena, weights, thread, threads):
     for block in range(share_begin(blocks, thread, threads), share_end(blocks, thread, threads)):
         x = floats(arena, row[GLOBAL_POOL_BLOCKED.x])
         x = ahead(x, block * row[GLOBAL_POOL_BLOCKED.x_block])
-        y = ahead(floats(arena, row[GLOBAL_POOL_BLOCKED.y]), block * BLOCK)
+        y = ahead(
+            floats(arena, row[GLOBAL_POOL_BLOCKED.y]), block * row[GLOBAL_POOL_BLOCKED.y_block]
+        )
         window(kind, x, row[GLOBAL_POOL_BLOCKED.x_row], rows, columns, y)
 
 
@@ -228,7 +230,8 @@ def ring(row, arena, weights, thread, threads):
         y = ahead(floats(arena, row[RING.y]), block * row[RING.block])
         above = row[RING.top] * line + left * pixel
         zero(ahead(y, -above), above)
-        for r in range(rows):
+        for r in range(rows - 1):
             zero(ahead(y, r * line + columns * pixel), (left + right) * pixel)
+        # Nothing lies left of a row that does not exist: without a bottom, the buffer ends here.
         below = rows * line - left * pixel
-        zero(ahead(y, below), row[RING.bottom] * line)
+        zero(ahead(y, below - right * pixel), right * pixel + row[RING.bottom] * line)

@@ -57,7 +57,9 @@ POOL_BLOCKED = _layout(
     "POOL_BLOCKED", "x y kind blocks height width out_height out_width kernel_height kernel_width "
     "stride_y stride_x top left x_row x_block y_row y_block",
 )  # fmt: skip
-GLOBAL_POOL_BLOCKED = _layout("GLOBAL_POOL_BLOCKED", "x y kind blocks rows columns x_row x_block")
+GLOBAL_POOL_BLOCKED = _layout(
+    "GLOBAL_POOL_BLOCKED", "x y kind blocks rows columns x_row x_block y_block"
+)
 AFFINE_BLOCKED = _layout(
     "AFFINE_BLOCKED", "x y scale shift blocks rows columns x_row x_block y_row y_block low high"
 )

@@ -27,4 +27,4 @@ def merge_pairs(net: Net, merge: Callable[[Op, Op], Op | None]) -> Net:
         else:
             result[maker] = replace(merged, output=op.output, shape=op.shape)
             position[op.output] = maker
-    return Net(net.input_shape, tuple(result))
+    return replace(net, ops=tuple(result))

@@ -15,8 +15,8 @@ def drop_no_ops(net: Net) -> Net:
     result: list[Op] = []
     for op in net.ops:
         inputs = tuple(renamed.get(name, name) for name in op.inputs)
-        if isinstance(op, View) and shapes[inputs[0]] == op.shape and op is not net.ops[-1]:
+        if isinstance(op, View) and shapes[inputs[0]] == op.shape and op.output != net.output:
             renamed[op.output] = inputs[0]
         else:
             result.append(replace(op, inputs=inputs))
-    return Net(net.input_shape, tuple(result))
+    return replace(net, ops=tuple(result))

@@ -6,6 +6,7 @@ pass once for each row, are small: MobileNetV2's first half (measured: docs/benc
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from tinycnn.engine import caches
@@ -21,7 +22,7 @@ def fuse_inverted_residual(net: Net) -> Net:
         if block is not None:
             del result[-2:]
         result.append(op if block is None else block)
-    return Net(net.input_shape, tuple(result))
+    return replace(net, ops=tuple(result))
 
 
 def _block(op: Op, before: list[Op], readers: dict[str, list[Op]]) -> InvertedResidual | None:

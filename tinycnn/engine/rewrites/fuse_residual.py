@@ -25,7 +25,7 @@ def fuse_residual(net: Net) -> Net:
         position = {name: i - (i > maker) for name, i in position.items()}
         position[op.output] = len(result)
         result.append(fused)
-    return Net(net.input_shape, tuple(result))
+    return replace(net, ops=tuple(result))
 
 
 def _maker(

@@ -23,7 +23,7 @@ def pool_first(net: Net) -> Net:
             result[place], op = _swapped(result[place], op)
         position[op.output] = len(result)
         result.append(op)
-    return Net(net.input_shape, tuple(result))
+    return replace(net, ops=tuple(result))
 
 
 def _gains(conv: Op, pool: Op) -> bool:

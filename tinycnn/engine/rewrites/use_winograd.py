@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from math import prod
 
 from tinycnn.engine.ops import Conv, Net, Op, Winograd
@@ -14,7 +14,7 @@ MOST_WEIGHTS = 12 << 20  # bytes of 36 transformed kernels: beyond, memory is wh
 
 def use_winograd(net: Net) -> Net:
     """Replace convolutions that gain."""
-    return Net(net.input_shape, tuple(_winograd(op) if _gains(op) else op for op in net.ops))
+    return replace(net, ops=tuple(_winograd(op) if _gains(op) else op for op in net.ops))
 
 
 def _winograd(op: Op) -> Op:
