@@ -9,6 +9,7 @@
     |-- SelfTestError      a model that does not compute what its file says it must
     |-- ConversionError    a foreign model file that cannot become one of ours
     |-- BackendError       a backend that cannot run here
+    |   `-- ProgramError   a compiled network that would leave its memory
     |-- ClusterError       a Dask cluster that cannot be reached, or cannot do the job
     |-- ImageError         one image that is refused, with the reason
     `-- StudyError         a folder in which nothing can be judged
@@ -48,6 +49,10 @@ class ConversionError(TinycnnError):
 
 class BackendError(TinycnnError):
     """A backend that cannot run here."""
+
+
+class ProgramError(BackendError):
+    """A compiled network that would leave its memory: a fault of the planner's, found before."""
 
 
 class ClusterError(TinycnnError):

@@ -40,5 +40,5 @@ def _program(threads: int) -> Program:
     return Program(
         table=table, weights=aligned_bytes(64), arena_bytes=size + 64, sources=("peak",),
         input_shape=(1, 1, 1), input_offset=size, input_row=0,
-        output_shape=(1,), output_offset=size,
+        output_shape=(1,), output_offset=size, threads=threads,
     )  # fmt: skip

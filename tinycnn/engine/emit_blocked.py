@@ -208,9 +208,6 @@ def _(op: ops.Binary, to: Planner) -> None:
 @emit.register
 def _(op: ops.Pool, to: Planner) -> None:
     x, y = to.layouts[op.inputs[0]], to.layouts[op.output]
-    if not y.blocked:
-        emit_plain.pool(op, to)
-        return
     to.add(
         op, instructions.POOL_BLOCKED, kind=instructions.POOL_KINDS.index(op.kind),
         blocks=y.blocks, height=op.source[0], width=op.source[1], out_height=op.shape[0],
@@ -223,9 +220,6 @@ def _(op: ops.Pool, to: Planner) -> None:
 @emit.register
 def _(op: ops.GlobalPool, to: Planner) -> None:
     x, y = to.layouts[op.inputs[0]], to.layouts[op.output]
-    if not x.blocked:
-        emit_plain.global_pool(op, to)
-        return
     to.add(
         op, instructions.GLOBAL_POOL_BLOCKED, kind=instructions.POOL_KINDS.index(op.kind),
         blocks=x.blocks, rows=op.source[0], columns=op.source[1], **_x(x),

@@ -126,20 +126,6 @@ def _broadcast_strides(shape: Shape) -> tuple[int, int, int]:
     )
 
 
-def pool(op: ops.Pool, to: Planner) -> None:
-    """Windows reduced."""
-    window = window_fields(op, op.source, op.window)
-    to.add(op, instructions.POOL, kind=instructions.POOL_KINDS.index(op.kind), **window)
-
-
-def global_pool(op: ops.GlobalPool, to: Planner) -> None:
-    """Pictures reduced."""
-    to.add(
-        op, instructions.GLOBAL_POOL, kind=instructions.POOL_KINDS.index(op.kind),
-        pixels=prod(op.source[:2]), channels=op.source[2],
-    )  # fmt: skip
-
-
 @emit.register
 def _(op: ops.AxisWise, to: Planner) -> None:
     dimension = op.dimension % len(op.source)

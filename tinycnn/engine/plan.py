@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from tinycnn.engine import emit_blocked, ops, winograd
-from tinycnn.engine.arena import Lifetime, place
+from tinycnn.engine.arena import Lifetime, aligned, place
 from tinycnn.engine.kernels.family import BLOCK, CURRENT, Family
 from tinycnn.engine.kernels.instructions import ATTACHED, WIDTH
 from tinycnn.engine.layout import Arranged, arrange
+from tinycnn.engine.memory import Buffer, Memory, Operand
 from tinycnn.engine.ops import Net, Op
 from tinycnn.engine.planner import Place, Planner, emit
 from tinycnn.engine.program import Program
@@ -21,19 +24,23 @@ def plan(net: Net, threads: int = 1, family: Family = CURRENT) -> Program:
     """Lower ``net`` to a program that ``threads`` threads of a CPU ``family`` run together."""
     arranged = arrange(net)
     places = _places(arranged)
-    offsets, arena_bytes = place(_lifetimes(arranged, places, threads))
+    lifetimes = _lifetimes(arranged, places, threads)
+    offsets, arena_bytes = place(lifetimes)
     planner = Planner(family, threads, arranged.layouts, places, offsets)
     emit_blocked.ring(INPUT, arranged.net.ops[0], planner, 1)
     input_shape, output, shape = net.input_shape, arranged.net.output, net.output_shape
     layout, waiting = arranged.layouts[INPUT], list(reversed(arranged.net.ops))
     del net, arranged  # the last references to kernels: each is let go once it is packed
+    ends = [0]  # of each operation's rows
     while waiting:
         op, before = waiting.pop(), len(planner.rows)
         emit(op, planner)
         if len(planner.rows) > before:  # views have the ring of what they show
             emit_blocked.ring(op.output, op, planner, ATTACHED)
+        ends.append(len(planner.rows))
         forget_constants(op)
     rows = planner.rows or [[0] * WIDTH]  # a network of views: one instruction that does nothing
+    ends[-1] = len(rows)
     return Program(
         table=np.array(rows, np.int64),
         weights=planner.constants.packed(),
@@ -44,6 +51,50 @@ def plan(net: Net, threads: int = 1, family: Family = CURRENT) -> Program:
         output_offset=planner.address(output),
         output_shape=shape,
         sources=tuple(planner.sources) or (output,),
+        threads=threads,
+        memory=describe(planner, lifetimes, ends, output),
+    )
+
+
+def describe(
+    planner: Planner, lifetimes: Mapping[str, Lifetime], ends: Sequence[int], output: str
+) -> Memory:
+    """Say for `verify`, in rows and bytes, what was decided in operations.
+
+    ``ends[i]``: the rows before operation i. The result is read after the last one.
+    """
+    starts = [*ends, ends[-1] + 1]
+    blocked = {place.root for v, place in planner.places.items() if planner.layouts[v].blocked}
+    buffers = {
+        name: Buffer(
+            name, planner.offsets[name], aligned(life.size),
+            BLOCK if name in blocked or name not in planner.places else 1,
+            starts[life.first], starts[life.last + 1] - 1,
+        )
+        for name, life in lifetimes.items()
+    }  # fmt: skip
+
+    def operand(value: str) -> Operand:
+        begin, place = int(planner.address(value)), planner.places.get(value)
+        if place is None:  # scratch
+            end = begin + buffers[value].size
+            return Operand(value, value, begin, end, end, 0, scratch=True)
+        layout, root = planner.layouts[value], buffers[place.root]
+        size = 4 * layout.size
+        whole = place.offset == 0 and aligned(size) == root.size
+        end = begin + (root.size if whole else size)
+        lanes = layout.shape[-1] % BLOCK if layout.blocked else 0
+        tail = end - 4 * layout.block if lanes else end
+        return Operand(value, place.root, begin, end, tail, lanes or BLOCK)
+
+    values = {value for row in planner.operands for value in row.values()} | {INPUT, output}
+    known = {value: operand(value) for value in values}
+    return Memory(
+        buffers=buffers,
+        operands=[{f: known[value] for f, value in row.items()} for row in planner.operands],
+        constants=planner.constants.sizes,
+        input=known[INPUT],
+        output=known[output],
     )
 
 

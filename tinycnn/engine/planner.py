@@ -36,6 +36,7 @@ class Constants:
     def __init__(self) -> None:
         self.block = mmap.mmap(-1, LEAST_BLOCK, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.known: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self.sizes: dict[int, int] = {}  # bytes of each, by its offset
         self.size = 0
 
     def add(self, value: npt.NDArray[Any] | Packed) -> int:
@@ -45,6 +46,7 @@ class Constants:
             return known[1]
         offset = self.size
         self.known[id(value)] = weakref.ref(value), offset
+        self.sizes[offset] = value.nbytes if isinstance(value, np.ndarray) else 4 * value.size
         if isinstance(value, np.ndarray):
             self._grow(value.nbytes)
             flat = np.ascontiguousarray(value).reshape(-1)
@@ -95,6 +97,22 @@ class Place:
     offset: int = 0
 
 
+class Address(int):
+    """A byte offset into the arena that knows the value it belongs to, also after an addition."""
+
+    value: str
+
+    @classmethod
+    def of(cls, value: str, offset: int) -> Address:
+        """Make one."""
+        address = cls(offset)
+        address.value = value
+        return address
+
+    def __add__(self, other: int) -> Address:
+        return Address.of(self.value, int(self) + other)
+
+
 class Planner:
     """One `emit` after the other appends its instructions here."""
 
@@ -107,14 +125,15 @@ class Planner:
         self.several = 2 * threads if threads > 1 else 1  # pieces: so the faster thread does more
         self.rows: list[list[int]] = []
         self.sources: list[str] = []
+        self.operands: list[dict[str, str]] = []  # of each row: field -> value
         self.constants = Constants()
 
-    def address(self, value: str) -> int:
+    def address(self, value: str) -> Address:
         """Byte offset of a value's first float, or of an operation's scratch, in the arena."""
         place = self.places.get(value, Place(value))
-        return self.offsets[place.root] + 4 * place.offset
+        return Address.of(value, self.offsets[place.root] + 4 * place.offset)
 
-    def pixel(self, value: str, up: int = 0, left: int = 0) -> int:
+    def pixel(self, value: str, up: int = 0, left: int = 0) -> Address:
         """Byte offset of a picture's first pixel, or of one in its ring."""
         layout = self.layouts[value]
         return self.address(value) + 4 * (layout.start - up * layout.row - left * layout.pixel)
@@ -137,6 +156,7 @@ class Planner:
                 fields[name] = self.pixel(value)
         self.rows.append(encode(layout, pieces, **fields))
         self.sources.append(op.output)
+        self.operands.append({f: v.value for f, v in fields.items() if isinstance(v, Address)})
 
 
 @singledispatch

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinycnn.engine.arena import ALIGNMENT
+from tinycnn.engine.memory import Memory
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.types import Array, Shape
 
@@ -26,7 +27,8 @@ class Program:
     """What `plan` makes, for one machine and number of threads; never saved.
 
     ``table``: (instructions, WIDTH) int64. ``weights``: all constants. ``sources``: for each
-    instruction, the layer it came from. Offsets and sizes in bytes.
+    instruction, the layer it came from. Offsets and sizes in bytes. ``memory``: for `verify`; None
+    for a program that was verified before it was kept.
     """
 
     table: npt.NDArray[np.int64]
@@ -38,6 +40,8 @@ class Program:
     output_offset: int
     output_shape: Shape
     sources: tuple[str, ...]
+    threads: int
+    memory: Memory | None = None
 
     @property
     def steps(self) -> list[int]:
@@ -55,6 +59,10 @@ class Execution:
     """
 
     def __init__(self, program: Program, interpreter: Interpreter, threads: int) -> None:
+        if program.memory is not None:
+            from tinycnn.engine.verify import verify
+
+            verify(program)
         self.program, self.interpreter, self.threads = program, interpreter, threads
         self.arena = aligned_bytes(program.arena_bytes)
         self.input = rows_view(

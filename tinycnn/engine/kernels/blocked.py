@@ -197,9 +197,13 @@ def add_blocked(row, arena, weights, thread, threads):
 
 @kernel
 def convert(row, arena, weights, thread, threads):
-    """Copy a picture between layouts; a plain one is a single block. Threads share the rows."""
+    """Copy a feature map between layouts; a plain one is a single block. Threads share the rows.
+
+    Lanes above the last channel of a blocked one become zero, so that whole vectors may be read.
+    """
     rows, columns, channels = row[CONVERT.rows], row[CONVERT.columns], row[CONVERT.channels]
     x_block, y_block = row[CONVERT.x_block], row[CONVERT.y_block]
+    lanes = (channels + BLOCK - 1) // BLOCK * BLOCK if y_block != 0 else channels
     for r in range(share_begin(rows, thread, threads), share_end(rows, thread, threads)):
         x = ahead(floats(arena, row[CONVERT.x]), r * row[CONVERT.x_row])
         y = ahead(floats(arena, row[CONVERT.y]), r * row[CONVERT.y_row])
@@ -211,6 +215,8 @@ def convert(row, arena, weights, thread, threads):
                 a = c // BLOCK * x_block + lane if x_block != 0 else c
                 b = c // BLOCK * y_block + lane if y_block != 0 else c
                 target[b] = source[a]
+            for c in range(channels, lanes):
+                target[c // BLOCK * y_block + c % BLOCK] = np.float32(0)
 
 
 @helper

@@ -45,14 +45,12 @@ from tinycnn.engine.kernels.instructions import (
     DEPTHWISE_BLOCKED,
     ELEMENTWISE,
     GATHER,
-    GLOBAL_POOL,
     GLOBAL_POOL_BLOCKED,
     INVERTED_RESIDUAL,
     LAYER_NORM,
     MATMUL,
     PEAK,
     PIECES,
-    POOL,
     POOL_BLOCKED,
     PRELU,
     RESAMPLE,
@@ -65,7 +63,6 @@ from tinycnn.engine.kernels.inverted_residual import inverted_residual
 from tinycnn.engine.kernels.matmul import matmul
 from tinycnn.engine.kernels.measuring import clock, peak
 from tinycnn.engine.kernels.moving import copy, gather, resample
-from tinycnn.engine.kernels.pooling import global_pool, pool
 from tinycnn.engine.kernels.winograd import winograd_input, winograd_output
 
 SIGNATURE = (INTEGERS, types.int64, BYTES, BYTES, types.int64, types.int64, INTEGERS)
@@ -178,10 +175,6 @@ def execute(row, arena, weights, thread, threads):
         prelu(row, arena, weights, thread, threads)
     elif code == BINARY.code:
         binary(row, arena, weights, thread, threads)
-    elif code == POOL.code:
-        pool(row, arena, weights, thread, threads)
-    elif code == GLOBAL_POOL.code:
-        global_pool(row, arena, weights, thread, threads)
     elif code == AXIS_WISE.code:
         axis_wise(row, arena, weights, thread, threads)
     elif code == LAYER_NORM.code:
