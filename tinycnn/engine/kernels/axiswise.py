@@ -38,10 +38,15 @@ def largest(x, length, stride):
 
 @helper
 def softmax(x, y, length, stride):
-    """e^x / sum e^x."""
+    """e^x / sum e^x.
+
+    The sum has a loop of its own. In one that also stores, whether it is added up in vectors would
+    depend on how near x and y lie: another last bit for another number of threads.
+    """
     top, total = largest(x, length, stride), np.float32(0)
     for i in range(length):
         y[i * stride] = math.exp(x[i * stride] - top)
+    for i in range(length):
         total += y[i * stride]
     for i in range(length):
         y[i * stride] /= total
