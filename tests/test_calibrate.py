@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.studies.conftest import brightness_model, save_gray
+from tests.studies.views import hot
 from tinycnn import __version__, calibrate, predict
 from tinycnn.nn import modelfile
 from tinycnn.nn.model import Decision, Sample
@@ -230,3 +231,14 @@ def test_a_file_that_is_there_is_kept(run):
     assert run.new.read_bytes() == b"mine"
     assert run("--kappa", "--force")[0] == 0
     assert modelfile.load(run.new).decision.thresholds
+
+
+def test_what_shows_nothing_is_left_out_here_too(run):
+    draw(run.data, "XR_HAND")
+    assert run("--kappa")[0] == 0
+    before = modelfile.load(run.new).decision
+    for study in sorted(run.data.rglob("study1_positive")):
+        hot().save(study / "hot.png")
+    status, out, _ = run("--kappa", "--force")
+    assert (status, modelfile.load(run.new).decision) == (0, before)
+    assert "left out: 10 views refused\n" in out

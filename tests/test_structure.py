@@ -232,12 +232,10 @@ def run_time_modules(*arguments: object) -> set[str]:
 
 
 def test_judging_a_study_imports_nothing_heavy_and_unpickles_nothing(tmp_path):
-    from PIL import Image
-
-    from tests.studies.conftest import brightness_model
+    from tests.studies.conftest import brightness_model, save_gray
 
     save(brightness_model(), tmp_path / "model.safetensors")
-    Image.new("L", (9, 12), 77).save(tmp_path / "view.png")
+    save_gray(tmp_path / "view.png", 77)
     arguments = tmp_path / "model.safetensors", "numba", tmp_path / "view.png"
     code = "import sys, tinycnn; tinycnn.load(*sys.argv[1:])"  # compiles, unless that is done
     subprocess.run([sys.executable, "-c", code, *map(str, arguments[:2])], cwd=ROOT, check=True)
@@ -265,12 +263,10 @@ LATER = {  # what `predict` of a PNG does without, and what it would cost at eve
 
 
 def test_predict_imports_nothing_before_it_is_used(tmp_path):
-    from PIL import Image
-
-    from tests.studies.conftest import brightness_model
+    from tests.studies.conftest import brightness_model, save_gray
 
     save(brightness_model(), tmp_path / "model.safetensors")
-    Image.new("L", (9, 12), 77).save(tmp_path / "view.png")
+    save_gray(tmp_path / "view.png", 77)
     command = [sys.executable, "-c", PREDICT, tmp_path / "view.png", tmp_path / "model.safetensors"]
     subprocess.run(command, cwd=ROOT, capture_output=True, check=True)  # compiles, if need be
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -75,12 +75,15 @@ class Found:
     parts: dict[str, Studies] = field(default_factory=lambda: {"all": Studies()})
     unlabelled: int = 0
     unusable: int = 0
+    refused: int = 0  # views of labelled studies
 
     def add(self, result: StudyResult, patient: str) -> None:
         """Take in a study of ``patient``, or count why not."""
         if result.label is None:
             self.unlabelled += 1
-        elif result.positive is None:
+            return
+        self.refused += len(result.refused)
+        if result.positive is None:
             self.unusable += 1
         else:
             for part in ("all", result.body_part):
@@ -191,6 +194,7 @@ def _report(model: Model, decision: Decision, found: Found) -> str:
         lines += ["These figures are of the studies that were chosen from: expect less of others."]
     left = {"without a label": found.unlabelled, "without a view": found.unusable}
     lines += [f"left out: {n} {'study' if n == 1 else 'studies'} {w}" for w, n in left.items() if n]
+    lines += [f"left out: {counted(found.refused, 'view')} refused"] * bool(found.refused)
     return "\n".join(lines)
 
 

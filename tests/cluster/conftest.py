@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.studies.conftest import brightness_model, save_gray
+from tests.studies.views import bits, hot, sixteen
 from tinycnn import cli, clusterjob
 from tinycnn.nn.modelfile import save
 from tinycnn.panels import Setup, open_panel
@@ -53,6 +54,8 @@ def dataset(tmp_path):
         for view in range(1 + i % 2):
             save_gray(study / f"image{view + 1}.png", (37 * i + 90 * view) % 256)
     (root / "XR_HAND/patient00007/study1_negative/broken.png").write_bytes(b"no image")
+    hot().save(root / "XR_HAND/patient00009/study1_positive/hot.png")
+    (root / "XR_HAND/patient00009/study1_positive/deep.png").write_bytes(sixteen(bits(12)))
     (root / "XR_HAND/patient00008/notes.txt").write_text("no study")
     return root
 

@@ -49,6 +49,8 @@ def test_the_document_is_that_of_the_serial_run(
     serial = command(capsys, *asked)
     assert command(capsys, *asked, "--scheduler", address) == serial
     assert len(serial["studies"]) == STUDIES
+    for said in ("shows nothing: ", "taken as 12 bits in a 16-bit file"):
+        assert said in json.dumps(serial)
 
 
 def test_an_interrupted_run_goes_on(capsys, address, dataset, model, tmp_path, monkeypatch):

@@ -120,6 +120,7 @@ def test_what_is_listed_and_not_there_is_a_study_without_a_verdict(mura, evaluat
     assert {
         "name": "image7.png",
         "reason": "listed in valid_image_paths.csv, but there is no such file",
+        "notes": [],
     } in [refused for study in found["studies"] for refused in study["refused"]]
     shutil.rmtree(mura / "valid/XR_WRIST/patient00003")
     found = evaluated(mura / "valid_labeled_studies.csv", status=1)

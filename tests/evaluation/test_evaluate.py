@@ -77,6 +77,7 @@ def test_every_level_counts_what_it_says(capsys, dataset, model):
     found = as_json(capsys, dataset, model)
     assert found["schema"] == "tinycnn-evaluation/1"
     counts = {"studies": 6, "patients": 5, "views": 11, "refused": 1, "unlabelled": 1}
+    counts |= {"refused_by_reason": {"neither PNG nor JPEG": 1}, "with_notes": 0, "notes": {}}
     assert found["dataset"] == {"path": str(dataset), "without_verdict": 0, **counts}
     cells = ("count", "true_positive", "false_positive", "true_negative", "false_negative")
 

@@ -116,7 +116,7 @@ def test_a_journal_of_another_run_is_refused(capsys, dataset, model, tmp_path, c
     elif change == "model":
         save(brightness_model(labels=("well", "ill")), model)
     elif change == "this version":
-        kept.write_bytes(kept.read_bytes().replace(b"journal/2", b"journal/1", 1))
+        kept.write_bytes(kept.read_bytes().replace(b"journal/3", b"journal/2", 1))
     else:
         dataset = shutil.copytree(dataset, tmp_path / "copy")
     before = kept.read_bytes()
@@ -129,11 +129,14 @@ def test_a_journal_of_another_run_is_refused(capsys, dataset, model, tmp_path, c
     assert kept.read_bytes() == before
 
 
-REST = b'"files": [["x", 1, 1]], "refused": [], "seconds": [0.0, 0.0, 0.0]}\n'
+REST = (
+    b'"files": [["x", 1, 1]], "refused": [], "notes": [["x", "odd"]], "seconds": [0.0, 0.0, 0.0]}\n'
+)
 BAD_LINES = {
     "no JSON": b"hello\n",
     "another thing": b"[1, 2]\n",
     "NaN": b'{"study": "a", "views": [["x", NaN]], ' + REST,
+    "notes that are none": b'{"study": "a", "views": [["x", 0.5]], ' + REST.replace(b'"odd"', b"1"),
     "beyond 1": b'{"study": "a", "views": [["x", 1.5]], ' + REST,
     "a number for a name": b'{"study": 1, "views": [["x", 0.5]], ' + REST,
     "a file without an answer": b'{"study": "a", "views": [], ' + REST,

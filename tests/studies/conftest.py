@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tinycnn.nn.graph import Sequential
-from tinycnn.nn.layers import Dense, GlobalAveragePooling2D
+from tinycnn.nn.layers import Cropping2D, Dense, GlobalAveragePooling2D
 from tinycnn.nn.model import Decision, Figures, Model, Provenance
 from tinycnn.nn.preprocessing import Preprocessing
 
@@ -36,9 +36,10 @@ class FakeSession:
 
 
 def brightness_model(**changes: Any) -> Model:
-    """Gray 8 x 8 images; the probability of "abnormal" is the mean brightness, from 0 to 1."""
+    """Gray 8 x 8 images; the probability of "abnormal" is what `save_gray` was given, of 255."""
+    upper = Cropping2D(((0, 2), (0, 0)))  # 6 of the 8 rows
     graph = Sequential(
-        [GlobalAveragePooling2D(), Dense(1, activation="linear", name="dense")],
+        [upper, GlobalAveragePooling2D(), Dense(1, activation="linear", name="dense")],
         input_shape=(8, 8, 1),
     )
     model = Model(
@@ -67,8 +68,11 @@ def session() -> FakeSession:
 
 
 def save_gray(path: Path, level: int, size: tuple[int, int] = (12, 9)) -> Path:
+    """An image of ``level``; the lowest quarter differs, since one of one level is refused."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", size, level).save(path)
+    image = Image.new("L", size, level)
+    image.paste(level ^ 128, (0, -(-3 * size[1] // 4), *size))
+    image.save(path)
     return path
 
 

@@ -36,13 +36,15 @@ def as_format(name, size=(60, 40), **options):
     return stream.getvalue()
 
 
-def zeros(width, height, channels=1, **options):
-    """A valid PNG of any size, made without holding its pixels."""
+def zeros(width, height, channels=1, white=0, **options):
+    """A valid PNG of any size, made without holding its pixels; some rows ``white`` at the end."""
     squeeze = zlib.compressobj(1)
-    left, packed = height * (1 + width * channels), b""
+    left, packed = (height - white) * (1 + width * channels), b""
     while left:
         packed += squeeze.compress(bytes(min(left, MEGA)))
         left -= min(left, MEGA)
+    for _ in range(white):
+        packed += squeeze.compress(b"\0" + b"\xff" * (width * channels))
     packed += squeeze.flush()
     return ihdr(width, height, **options) + chunk(b"IDAT", packed) + END
 
@@ -191,15 +193,25 @@ CHILD = """
 """
 
 
+BLACK = {
+    "large black": (7000, 7000, 1, {}),
+    "large black colour": (5000, 5000, 3, {"colour": 2}),
+    "large black, 16 bit": (6500, 6500, 2, {"depth": 16}),
+    "large black alpha": (5000, 5000, 4, {"colour": 6}),
+}
+
+
 @pytest.fixture(scope="module")
 def answer(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus") / "study"
     save_gray(folder / "good1.png", 255)
     save_gray(folder / "good2.png", 51)
     # As large as the limits let through: they must keep the promise, too.
-    (folder / "large.png").write_bytes(zeros(7000, 7000))
-    (folder / "large in colour.png").write_bytes(zeros(5000, 5000, 3, colour=2))
-    (folder / "large, 16 bit.png").write_bytes(zeros(6500, 6500, 2, depth=16))
+    (folder / "large.png").write_bytes(zeros(7000, 7000, white=1500))
+    (folder / "large in colour.png").write_bytes(zeros(5000, 5000, 3, colour=2, white=1100))
+    (folder / "large, 16 bit.png").write_bytes(zeros(6500, 6500, 2, depth=16, white=1400))
+    for name, options in BLACK.items():
+        (folder / f"{name}.png").write_bytes(zeros(*options[:3], **options[3]))
     save_gray(folder.parent / "outside.png", 255)
     names = special_files(folder)
     for name, data in bad_files():
@@ -225,6 +237,11 @@ def test_the_good_views_are_still_judged(answer):
     *_, verdict, probability = answer
     assert verdict == "normal"
     assert probability == pytest.approx((1 + 0.2 + 3 * 0) / 5)
+
+
+def test_large_images_that_show_nothing_are_refused_as_soon(answer):
+    reasons = {row[0]: row[2] for row in answer[1]}
+    assert all(reasons[f"{name}.png"].startswith("shows nothing: all of it") for name in BLACK)
 
 
 def test_every_image_is_answered_in_two_seconds(answer):

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinycnn.evaluation import levels, members, metrics
 from tinycnn.evaluation.published import comparable, published
+from tinycnn.evaluation.reasons import kinds
 from tinycnn.evaluation.records import Record
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.model import Decision, Rule
@@ -183,6 +184,9 @@ def _dataset(records: Sequence[Record], run: Run) -> dict[str, Any]:
         "patients": len(levels.patients_of(records)),
         "views": sum(len(record.views) for record in records),
         "refused": sum(len(record.refused) for record in records),
+        "refused_by_reason": kinds(reason for record in records for _, reason in record.refused),
+        "with_notes": sum(len({name for name, _ in record.notes}) for record in records),
+        "notes": kinds(note for record in records for _, note in record.notes),
         "unlabelled": sum(record.truth is None for record in records),
         "without_verdict": sum(not record.views for record in records),
         **({"labels": dict(run.labels)} if run.labels else {}),
@@ -204,7 +208,10 @@ def _study(record: Record, decision: Decision) -> dict[str, Any]:
         "correct": said == record.truth if known else None,
         **members.of_study(record, decision),
         "views": [_view(record, number) for number in range(len(record.views))],
-        "refused": [{"name": name, "reason": reason} for name, reason in record.refused],
+        "refused": [
+            {"name": name, "reason": reason, "notes": record.notes_on(name)}
+            for name, reason in record.refused
+        ],
     }
 
 
@@ -212,7 +219,9 @@ def _view(record: Record, number: int) -> dict[str, Any]:
     name, value = record.views[number]
     path = text(os.path.join(record.path, name))
     own = {"members": list(record.members[number])} if record.members else {}
-    return {"name": name, "path": path, "probability": value, **own}
+    return {
+        "name": name, "path": path, "probability": value, **own, "notes": record.notes_on(name)
+    }  # fmt: skip
 
 
 def _worst_studies(studies: Sequence[dict[str, Any]]) -> list[str]:

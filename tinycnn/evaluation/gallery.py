@@ -57,6 +57,7 @@ def _study(study: Document, document: Document) -> str:
 def _image(path: str, study: Document, view: Document, document: Document) -> str:
     shown = view.get("name", path)
     words = _judgement(study, view, document)
+    words += "".join(f"<p>{text(note)}</p>" for note in rows(view.get("notes"))[:VIEWS])
     picture = _picture(path, shown, study)
     return (
         f'<figure class="card"><div class="views">{picture}</div>'

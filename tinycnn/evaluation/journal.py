@@ -3,6 +3,9 @@
 JSON lines: the first says which models and data set; each further line is one study, written as
 soon as it is known: what the models say of its views, before any rule or threshold, and which files
 that was about. A last line that is damaged (the power failed) is dropped.
+
+A view that an earlier version judged may be refused by now, or be read in another way: then what it
+said is not carried over. So `SCHEMA` has another number wherever the same file has another answer.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from tinycnn.studies.finder import Folder
 from tinycnn.studies.names import printable
 from tinycnn.studies.reports import Source
 
-SCHEMA = "tinycnn-evaluation-journal/2"
+SCHEMA = "tinycnn-evaluation-journal/3"
 MAX_LINE = 16 << 20
 SHOWN = 12  # digits of a model's SHA-256, as in reports
 
@@ -110,6 +113,7 @@ class Journal:
             refused=tuple((name, reason) for name, reason in line["refused"]),
             seconds=tuple(line["seconds"]),
             members=tuple(tuple(own) for own in line.get("members", ())),
+            notes=tuple((name, note) for name, note in line["notes"]),
         )
 
     def add(self, record: Record) -> None:
@@ -120,6 +124,7 @@ class Journal:
             "files": self.asked.pop(study, []),
             "views": record.views,
             "refused": record.refused,
+            "notes": record.notes,
             "seconds": record.seconds,
         }
         self._write(line | ({"members": record.members} if self.members else {}))
@@ -213,7 +218,8 @@ _OTHER: dict[str, Callable[[Any, Any], str]] = {
 
 def _is_study(value: Any, members: int) -> bool:
     """Whether ``value`` is what `add` writes, with ``members`` figures of each view."""
-    names = {"study", "files", "views", "refused", "seconds"} | ({"members"} if members else set())
+    names = {"study", "files", "views", "refused", "notes", "seconds"}
+    names |= {"members"} if members else set()
     if not isinstance(value, dict) or set(value) != names:
         return False
     seconds = value["seconds"]
@@ -223,6 +229,7 @@ def _is_study(value: Any, members: int) -> bool:
         and all(0 <= probability <= 1 for _, probability in value["views"])
         and (not members or _rows(value["members"], len(value["views"]), members))
         and _pairs(value["refused"], str)
+        and _pairs(value["notes"], str)
         and isinstance(seconds, list)
         and len(seconds) == 3
         and all(isinstance(number, float) for number in seconds)

@@ -1,10 +1,13 @@
-"""What an evaluation's figures leave out, by name: files, and studies without label or view."""
+"""What an evaluation's figures leave out, by name: files, and studies without label or view.
+
+And what is odd about views that they are about.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from tinycnn.evaluation.markup import Document, count, name, rows, text
+from tinycnn.evaluation.markup import Document, below, count, name, rows, text
 
 MOST = 24  # of each kind that are named
 
@@ -14,9 +17,32 @@ def omitted(document: Document) -> str:
     studies = [study for study in rows(document.get("studies")) if isinstance(study, Mapping)]
     return (
         _listed("Files refused", _refused(studies))
+        + _kinds(below(document, "dataset", "refused_by_reason"))
         + _listed("Studies without a label", (_id(s) for s in studies if s.get("label") is None))
         + _listed("Studies without a usable view", (_id(s) for s in studies if not s.get("views")))
     )
+
+
+def noted(document: Document) -> str:
+    """Views that something is worth saying about, and how often each such note occurs."""
+    studies = [study for study in rows(document.get("studies")) if isinstance(study, Mapping)]
+    listed = _listed("Views with notes", _notes(studies))
+    return listed + (_kinds(below(document, "dataset", "notes")) if listed else "")
+
+
+def _kinds(kinds: Document) -> str:
+    """How often each reason or note occurs."""
+    items = list(kinds.items())[:MOST]
+    said = "; ".join(f"{text(kind)} ({count(number)})" for kind, number in items)
+    return f"<p>Of each kind: {said}.</p>" if said else ""
+
+
+def _notes(studies: Iterable[Document]) -> Iterator[str]:
+    for study in studies:
+        for row in (*rows(study.get("views")), *rows(study.get("refused"))):
+            notes = rows(row.get("notes")) if isinstance(row, Mapping) else ()
+            if notes:
+                yield f"{_id(study)}, {name(row.get('name'))}: {'; '.join(map(text, notes))}"
 
 
 def _refused(studies: Iterable[Document]) -> Iterator[str]:

@@ -27,7 +27,7 @@ from tinycnn.evaluation.markup import (
     text,
     thresholds,
 )
-from tinycnn.evaluation.omitted import omitted
+from tinycnn.evaluation.omitted import noted, omitted
 from tinycnn.evaluation.remarks import remarks
 from tinycnn.evaluation.style import STYLE
 from tinycnn.studies.worth import NO_DIAGNOSIS
@@ -79,6 +79,7 @@ def _sections(document: Document, with_gallery: bool) -> str:
         section("studies", "Studies it got most wrong", studies),
         section("images", "Images it got most wrong", images),
         section("omitted", "Left out", omitted(document)),
+        section("notes", "Views with notes", noted(document)),
     ))  # fmt: skip
 
 
@@ -157,7 +158,8 @@ def _facts(document: Document) -> str:
         (title, count(data.get(key)))
         for title, key in (
             ("Studies", "studies"), ("Patients", "patients"), ("Views judged", "views"),
-            ("Files refused", "refused"), ("Without label", "unlabelled"),
+            ("Files refused", "refused"), ("Views with notes", "with_notes"),
+            ("Without label", "unlabelled"),
             ("Without verdict", "without_verdict"),
         )
     ]  # fmt: skip

@@ -17,8 +17,8 @@ class Record:
 
     ``id``: the folder below the data set, without the label in its name. ``seconds``: decoding,
     then resizing and scaling (of all views, on whatever threads), inference (its share of the
-    batches). ``members``: of several
-    models, what each says of each view; empty for one.
+    batches). ``members``: of several models, what each says of each view; empty for one.
+    ``notes``: pairs of a file's name and what is worth saying about it.
     """
 
     id: str
@@ -28,11 +28,16 @@ class Record:
     refused: tuple[tuple[str, str], ...]
     seconds: tuple[float, float, float] = (0.0, 0.0, 0.0)
     members: tuple[tuple[float, ...], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
     @property
     def truth(self) -> bool | None:
         """Whether the study is positive; None if its folder does not say."""
         return None if self.name.label is None else self.name.label == "positive"
+
+    def notes_on(self, file: str) -> list[str]:
+        """What is worth saying about one of its files."""
+        return [note for name, note in self.notes if name == file]
 
     @property
     def patient(self) -> str:

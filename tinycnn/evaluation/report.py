@@ -21,7 +21,7 @@ TITLES = {"study": "BY STUDY", "image": "BY IMAGE", "patient": "BY PATIENT"}
 COLUMNS = (
     "study", "body_part", "patient", "label", "file", "path", "status", "probability", "reason",
     "study_probability", "verdict_positive", "correct", "rule", "threshold", "caution",
-    "members", "interrupted",
+    "members", "interrupted", "notes",
 )  # fmt: skip
 
 
@@ -63,12 +63,13 @@ def _csv_rows(study: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator
     for view in study["views"]:
         own = " ".join(map(str, view.get("members", ())))
         said = (view["name"], view["path"], "judged", view["probability"], "")
-        yield (*before, *said, *after, own, end)
+        yield (*before, *said, *after, own, end, "; ".join(view["notes"]))
     for view in study["refused"]:
-        yield (*before, view["name"], "", "refused", None, view["reason"], *after, "", end)
+        said = (view["name"], "", "refused", None, view["reason"])
+        yield (*before, *said, *after, "", end, "; ".join(view["notes"]))
     if not study["views"] and not study["refused"]:
         said = ("", study["path"], "ignored", None, "no image in the folder")
-        yield (*before, *said, *after, "", end)
+        yield (*before, *said, *after, "", end, "")
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -106,6 +107,8 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
     if data["unlabelled"]:
         text += f"; {_studies(data['unlabelled'])} without a label, left out"
     yield from _wrap(text)
+    yield from _kinds("refused", data["refused_by_reason"])
+    yield from _kinds(f"notes on {counted(data['with_notes'], 'view')}", data["notes"])
     yield from _labels(data.get("labels"))
     yield from _wrap(
         f"rule {document['rule']}, {threshold_words(document)}; positive is "
@@ -115,6 +118,12 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
     )
     for remark in remarks(document):
         yield from _wrap(remark)
+
+
+def _kinds(title: str, kinds: Mapping[str, int]) -> Iterable[str]:
+    """How often each reason or note occurs; nothing where none does."""
+    said = "; ".join(f"{name} ({count})" for name, count in kinds.items())
+    return _wrap(f"{title}: {said}") if said else ()
 
 
 def _throughput(document: Mapping[str, Any]) -> str:
@@ -242,13 +251,19 @@ def _worst(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _omitted(document: Mapping[str, Any]) -> Iterator[str]:
-    """The first files and studies that the figures leave out, by name."""
+    """The first files and studies that the figures leave out, and views with notes, by name."""
     studies = document["studies"]
     kinds = {
         "files refused": [
             f"{study['path']}/{row['name']}: {row['reason']}"
             for study in studies
             for row in study["refused"]
+        ],
+        "views with notes": [
+            f"{study['path']}/{row['name']}: {'; '.join(row['notes'])}"
+            for study in studies
+            for row in (*study["views"], *study["refused"])
+            if row["notes"]
         ],
         "studies without a usable view": [s["path"] for s in studies if not s["views"]],
         "studies without a label": [s["path"] for s in studies if s["label"] is None],

@@ -163,4 +163,5 @@ def _record(study: _Open, root: str) -> Record:
         members=tuple(row.members for row in rows if row.members),
         refused=tuple((printable(row.file), row.reason) for row in rows if row.probability is None),
         seconds=(study.decode, study.resize, study.inference),
+        notes=tuple((printable(row.file), note) for row in rows for note in row.notes),
     )

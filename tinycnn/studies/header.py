@@ -16,12 +16,17 @@ MAX_PARTS = 20_000  # chunks of a PNG, segments of a JPEG: Python and Pillow han
 
 @dataclass(frozen=True)
 class Header:
-    """Format and size of an image, and the bytes that decoding it will take in Pillow."""
+    """Format and size of an image, and the bytes that decoding it will take in Pillow.
+
+    ``depth``: bits of a value; ``significant``: how many of them count, 0 if the file says nothing.
+    """
 
     format: Literal["PNG", "JPEG"]
     width: int
     height: int
     decoded_bytes: int
+    depth: int = 8
+    significant: int = 0
 
 
 def check_size(width: int, height: int) -> None:

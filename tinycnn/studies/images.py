@@ -4,8 +4,9 @@ Equal to ``img_to_array(load_img(path, color_mode, target_size, interpolation,
 keep_aspect_ratio))``, with two exceptions, where Keras loses or turns what the image shows:
 
 - 16-bit gray becomes 8-bit by its upper byte (65535 -> 255), as libpng, TensorFlow's
-  ``decode_png`` and Pillow's 16-bit colour do it. Keras keeps 0..65535 for "grayscale", which no
-  network for 0..255 was trained on, and older Pillow clips at 255 for "rgb".
+  ``decode_png`` and Pillow's 16-bit colour do it, or by the upper 8 of the bits that it really
+  has: see `tinycnn.studies.depth`. Keras keeps 0..65535 for "grayscale", which no network for
+  0..255 was trained on, and older Pillow clips at 255 for "rgb".
 - The rotation in EXIF is applied.
 
 Alpha is dropped, not blended, as in Keras.
@@ -28,15 +29,13 @@ from PIL import Image
 from tinycnn.errors import ImageError
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.preprocessing import Preprocessing
+from tinycnn.studies.content import Said, too_small, transparent, uniform
 from tinycnn.studies.header import JPEG_SIGNATURE, MAX_FILE_BYTES, Header
 from tinycnn.studies.names import printable
 from tinycnn.studies.png import SIGNATURE as PNG_SIGNATURE
 from tinycnn.studies.png import read_png
 
 MAX_MEMORY = 128_000_000  # bytes while decoding; with Python, NumPy and Pillow below 200 MB
-STRIP = 256  # rows of a 16-bit image that are scaled at a time
-SMALL = 4  # times smaller than what the network takes, an image is remarked upon
-DARK = 4096  # a 16-bit image that stays below this holds 12 bits or fewer
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -55,11 +54,13 @@ class Picture:
     """``pixels`` (H, W, C) uint8 as the network wants them, and what is worth saying about them.
 
     ``seconds``: what bringing them to colour mode and size took; the rest was decoding.
+    ``refusal``: why no verdict may rest on them; "" if one may.
     """
 
     pixels: npt.NDArray[np.uint8]
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    refusal: str = ""
 
 
 Wanted = tuple[tuple[int, int] | int, Preprocessing]  # a size, as `read_picture` has it, and how
@@ -82,7 +83,8 @@ def read_pictures(path: str, wanted: Sequence[Wanted]) -> list[Picture]:
             _check_memory(header, max(preprocessing.channels for _, preprocessing in wanted))
             stream.seek(0)
             image, orientation = _decode(stream, header)
-            return [_picture(image, orientation, *one) for one in wanted]
+            image, said = _eight_bits(image, header)
+            return [_picture(image, orientation, said, *one) for one in wanted]
     except OSError as error:  # Pillow's own have no number
         reason = error.strerror or _plain(error)
         raise ImageError(f"cannot be read: {reason}") from error
@@ -144,29 +146,23 @@ def _decode(stream: BinaryIO, header: Header) -> tuple[Image.Image, Any]:
 def _picture(
     image: Image.Image,
     orientation: Any,
+    said: Said,
     size: tuple[int, int] | int,
     preprocessing: Preprocessing,
 ) -> Picture:
     decoded = time.perf_counter()
-    image, notes = _to_color_mode(image, preprocessing)
+    image = _to_color_mode(image, preprocessing)
     if orientation in _TURNS:
         image = image.transpose(_TURNS[orientation])
-        notes += ("turned as its EXIF data asks",)
-    notes += _too_small(image, size)
-    image = _resize(image, size, preprocessing)
-    pixels = np.asarray(image, np.uint8)
+        said += Said(notes=("turned as its EXIF data asks",))
+    prepared = _resize(image, size, preprocessing)
+    if isinstance(size, tuple):  # one number: to be looked at, not judged
+        cropped = preprocessing.crop_to_aspect_ratio
+        said += too_small(image.size, size, cropped)
+        said += uniform(prepared, image, cropped)
+    pixels = np.asarray(prepared, np.uint8)
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
-    if pixels.min() == pixels.max():
-        notes += (f"shows nothing: all of it has the value {pixels.max()}",)
-    return Picture(pixels, notes, time.perf_counter() - decoded)
-
-
-def _too_small(image: Image.Image, size: tuple[int, int] | int) -> tuple[str, ...]:
-    """A note on an image that has almost nothing of what the network looks at."""
-    if not isinstance(size, tuple) or SMALL * max(image.size) > min(size):
-        return ()
-    height, width = size
-    return (f"only {image.width} x {image.height} pixels, for a network of {width} x {height}",)
+    return Picture(pixels, said.notes, time.perf_counter() - decoded, said.refusal)
 
 
 def _open(stream: BinaryIO, form: str) -> Image.Image:
@@ -187,28 +183,21 @@ def _orientation(image: Image.Image) -> Any:
         return None
 
 
-def _to_color_mode(
-    image: Image.Image, preprocessing: Preprocessing
-) -> tuple[Image.Image, tuple[str, ...]]:
-    notes: tuple[str, ...] = ()
-    if image.mode.startswith("I"):
-        image, brightest = _upper_byte(image)
-        if 0 < brightest < DARK:
-            notes = (f"16-bit image that is dark: its brightest value is {brightest} of 65535",)
+def _eight_bits(image: Image.Image, header: Header) -> tuple[Image.Image, Said]:
+    """``image`` with 8 bits per value, and what is to be said of how it lies in the file."""
+    said = transparent(image)
+    if header.depth <= 8:
+        return image, said
+    from tinycnn.studies.depth import eight_bits
+
+    image, more = eight_bits(image, header)
+    return image, said + more
+
+
+def _to_color_mode(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     image.info.pop("transparency", None)  # only makes Pillow warn: alpha is dropped anyway
     mode = "L" if preprocessing.color_mode == "grayscale" else "RGB"
-    return (image if image.mode == mode else image.convert(mode)), notes
-
-
-def _upper_byte(image: Image.Image) -> tuple[Image.Image, int]:
-    """Scale 16-bit gray to 8 bits, in strips to spare memory; also return the largest value."""
-    scaled, brightest = Image.new("L", image.size), 0
-    for top in range(0, image.height, STRIP):
-        box = (0, top, image.width, min(top + STRIP, image.height))
-        strip = np.asarray(image.crop(box))
-        brightest = max(brightest, int(strip.max()))
-        scaled.paste(Image.fromarray((strip >> 8).astype(np.uint8)), box)
-    return scaled, brightest
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _resize(

@@ -112,6 +112,7 @@ def read_inputs(path: str, models: Sequence[Model]) -> tuple[list[Array], tuple[
     """What each network is given for one image, (1, H, W, C), and what is worth saying about it.
 
     It is decoded once. The number: the seconds that it took from then on, from resizing.
+    ImageError if it cannot be read, or shows nothing that a verdict could rest on.
     """
     wanted: list[Wanted] = []
     for model in models:
@@ -120,6 +121,9 @@ def read_inputs(path: str, models: Sequence[Model]) -> tuple[list[Array], tuple[
         height, width, _ = model.input_shape
         wanted.append(((height, width), model.preprocessing))
     pictures = read_pictures(path, wanted)
+    for picture in pictures:
+        if picture.refusal:
+            raise ImageError(picture.refusal)
     started = time.perf_counter()
     inputs = [
         model.preprocessing.normalise(picture.pixels[None])

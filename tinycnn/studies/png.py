@@ -42,6 +42,7 @@ class _Content:
     palette_missing: bool = False
     inflated: int = 0
     metadata: int = 0  # bytes that Pillow may hold besides the pixels
+    significant: bytes = b""  # bits of a value that count, for each channel
     inflate: Any = field(default_factory=zlib.decompressobj)
 
 
@@ -52,7 +53,7 @@ def read_png(stream: BinaryIO, size: int) -> Header:
     follows the end chunk is left alone. Animated PNGs are refused: no frame is the image.
     """
     stream.seek(len(SIGNATURE))
-    width, height, colour, pixel_bytes, needed = _read_ihdr(stream, size)
+    width, height, depth, colour, needed = _read_ihdr(stream, size)
     content = _Content(needed, palette_missing=colour == _PALETTE)
     for _ in range(MAX_PARTS):
         if _read_chunk(stream, size, content) == b"IEND":
@@ -64,11 +65,21 @@ def read_png(stream: BinaryIO, size: int) -> Header:
     if content.inflated < needed:
         share = content.inflated / needed
         raise ImageError(f"truncated: the data ends after {share:.0%} of the image")
-    return Header("PNG", width, height, width * height * pixel_bytes + content.metadata)
+    # Pillow keeps colour and alpha in 4 bytes, 16-bit gray in 2, everything else in 1.
+    pixel_bytes = 4 if _CHANNELS[colour] > 1 else 1 + (depth == 16)
+    decoded = width * height * pixel_bytes + content.metadata
+    colours = 1 if _CHANNELS[colour] < 3 else 3
+    return Header("PNG", width, height, decoded, depth, _significant(content, colours, depth))
+
+
+def _significant(content: _Content, colours: int, depth: int) -> int:
+    """What the sBIT chunk says of gray, or of the deepest colour; 0 without a sound one."""
+    bits = max(content.significant[:colours], default=0)
+    return bits if bits <= depth else 0
 
 
 def _read_ihdr(stream: BinaryIO, size: int) -> tuple[int, int, int, int, int]:
-    """Return width, height, colour type, decoded bytes per pixel, and bytes of all rows."""
+    """Return width, height, bits of a value, colour type, and bytes of all rows."""
     kind, length = _chunk_start(stream, size)
     if kind != b"IHDR" or length != 13:
         raise ImageError("damaged: a PNG that does not begin with its header")
@@ -84,9 +95,7 @@ def _read_ihdr(stream: BinaryIO, size: int) -> tuple[int, int, int, int, int]:
         columns, rows = -((x - width) // dx), -((y - height) // dy)
         if columns > 0 and rows > 0:
             needed += rows * (1 + (columns * channels * depth + 7) // 8)
-    # Pillow keeps colour and alpha in 4 bytes, 16-bit gray in 2, everything else in 1.
-    pixel_bytes = 4 if channels > 1 else 1 + (depth == 16)
-    return width, height, colour, pixel_bytes, needed
+    return width, height, depth, colour, needed
 
 
 def _read_chunk(stream: BinaryIO, size: int, content: _Content) -> bytes:
@@ -98,6 +107,8 @@ def _read_chunk(stream: BinaryIO, size: int, content: _Content) -> bytes:
         check = zlib.crc32(block, check)
         if kind == b"IDAT" and content.inflated < content.needed:
             content.inflated += _inflated(content.inflate, block, content.needed - content.inflated)
+        if kind == b"sBIT":
+            content.significant = block
     _check_crc(stream, kind, check)
     content.palette_missing &= kind != b"PLTE"
     if kind != b"IDAT":
