@@ -18,7 +18,7 @@ from tests.studies.views import NOTED, REFUSED, hot, marked, radiograph, save_al
 from tinycnn import predict
 from tinycnn.errors import ImageError
 from tinycnn.nn.preprocessing import Preprocessing
-from tinycnn.studies.content import CELLS, MARK, NOISE, too_small
+from tinycnn.studies.content import CELLS, MARK, NOISE, check_size
 from tinycnn.studies.images import read_picture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,7 +154,7 @@ def test_noise_is_within_one_level_in_the_mean_of_a_cell(tmp_path, sigma):
     assert "throughout, but for noise or a mark" in refusal(tmp_path / "a.png")
 
 
-def test_noise_of_all_levels_is_judged(tmp_path):
+def test_noise_of_all_levels_is_not_refused(tmp_path):
     levels = np.random.default_rng(4).integers(0, 256, (400, 400), np.uint8)
     Image.fromarray(levels).save(tmp_path / "a.png")
     assert refusal(tmp_path / "a.png") == ""
@@ -194,7 +194,7 @@ def test_a_seventh_of_the_side_is_a_mark_wherever_it_lies(tmp_path, place):
     ],
 )
 def test_small_images(image, wanted, cropped, refused, noted):
-    found = too_small(image, wanted, cropped)
+    found = check_size(image, wanted, cropped)
     assert (bool(found.refusal), bool(found.notes)) == (refused, noted)
 
 

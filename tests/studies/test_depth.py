@@ -53,6 +53,14 @@ def test_all_16_bits(tmp_path, significant):
     assert found.notes == ()
 
 
+def test_the_brightest_value_tells_where_16_bits_are_a_guess(tmp_path):
+    """As a real radiograph of 15 bits: more often it is one of 16 bits that is rather dark."""
+    found = read(tmp_path, bits(15) // 2 * 2 + 1)
+    np.testing.assert_array_equal(found.pixels[..., 0], radiograph() >> 1)
+    (note,) = found.notes
+    assert note.startswith("taken as 16 bits in a 16-bit file: its brightest value is ")
+
+
 def test_a_dark_image_that_says_it_has_16_bits_stays_dark(tmp_path):
     found = read(tmp_path, bits(12), significant=b"\x10")
     np.testing.assert_array_equal(found.pixels[..., 0], bits(12) >> 8)

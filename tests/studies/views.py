@@ -121,7 +121,7 @@ REFUSED: dict[str, tuple[Save, str]] = {
 NOTED: dict[str, tuple[Save, str]] = {
     "12 in 16.png": (_written(sixteen(bits(12))), "taken as 12 bits in a 16-bit file: its bright"),
     "sBIT.png": (_written(sixteen(bits(12), 0, b"\x0c")), "12 bits in a 16-bit file, as it says"),
-    "translucent.png": (_saved(_alpha("L", radiograph())), "partly transparent: what lies beneath"),
+    "translucent.png": (_saved(_alpha("L", radiograph())), "partly transparent: alpha is ignored"),
 }
 
 

@@ -4,8 +4,8 @@ JSON lines: the first says which models and data set; each further line is one s
 soon as it is known: what the models say of its views, before any rule or threshold, and which files
 that was about. A last line that is damaged (the power failed) is dropped.
 
-A view that an earlier version judged may be refused by now, or be read in another way: then what it
-said is not carried over. So `SCHEMA` has another number wherever the same file has another answer.
+A view that an earlier version scored may be refused by now, or be decoded in another way; its old
+score must not be carried over. So `SCHEMA` changes whenever the same file gives another answer.
 """
 
 from __future__ import annotations

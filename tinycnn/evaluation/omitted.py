@@ -1,6 +1,6 @@
 """What an evaluation's figures leave out, by name: files, and studies without label or view.
 
-And what is odd about views that they are about.
+Also the notes on views that the figures include.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ def omitted(document: Document) -> str:
 
 
 def noted(document: Document) -> str:
-    """Views that something is worth saying about, and how often each such note occurs."""
+    """Views with notes, and the count of each kind of note."""
     studies = [study for study in rows(document.get("studies")) if isinstance(study, Mapping)]
     listed = _listed("Views with notes", _notes(studies))
     return listed + (_kinds(below(document, "dataset", "notes")) if listed else "")
 
 
 def _kinds(kinds: Document) -> str:
-    """How often each reason or note occurs."""
+    """The count of each kind of reason or note."""
     items = list(kinds.items())[:MOST]
-    said = "; ".join(f"{text(kind)} ({count(number)})" for kind, number in items)
-    return f"<p>Of each kind: {said}.</p>" if said else ""
+    listed = "; ".join(f"{text(kind)} ({count(number)})" for kind, number in items)
+    return f"<p>Of each kind: {listed}.</p>" if listed else ""
 
 
 def _notes(studies: Iterable[Document]) -> Iterator[str]:

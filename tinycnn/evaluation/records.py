@@ -18,7 +18,7 @@ class Record:
     ``id``: the folder below the data set, without the label in its name. ``seconds``: decoding,
     then resizing and scaling (of all views, on whatever threads), inference (its share of the
     batches). ``members``: of several models, what each says of each view; empty for one.
-    ``notes``: pairs of a file's name and what is worth saying about it.
+    ``notes``: pairs of a file's name and a note on it.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Record:
         return None if self.name.label is None else self.name.label == "positive"
 
     def notes_on(self, file: str) -> list[str]:
-        """What is worth saying about one of its files."""
+        """The notes on one of its files."""
         return [note for name, note in self.notes if name == file]
 
     @property

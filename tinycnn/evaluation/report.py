@@ -121,9 +121,9 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _kinds(title: str, kinds: Mapping[str, int]) -> Iterable[str]:
-    """How often each reason or note occurs; nothing where none does."""
-    said = "; ".join(f"{name} ({count})" for name, count in kinds.items())
-    return _wrap(f"{title}: {said}") if said else ()
+    """The count of each kind of reason or note, if there is any."""
+    listed = "; ".join(f"{name} ({count})" for name, count in kinds.items())
+    return _wrap(f"{title}: {listed}") if listed else ()
 
 
 def _throughput(document: Mapping[str, Any]) -> str:

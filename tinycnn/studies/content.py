@@ -1,7 +1,7 @@
-"""Whether an image shows anything that a verdict could rest on.
+"""Checks whether an image shows anything that a verdict can rest on.
 
-The limits are not fitted to images; docs/decisions/014-views-that-show-nothing.md says where each
-comes from, and how far from them real images are.
+No limit is fitted to images. docs/decisions/014-views-that-show-nothing.md says where each one
+comes from, and how far real images are from it.
 """
 
 from __future__ import annotations
@@ -14,95 +14,95 @@ from PIL import Image
 
 from tinycnn.lightclass import dataclass
 
-# A lead letter is an inch high at most, a seventh of the smallest cassette (18 x 24 cm): two of
-# 14 cells. Wherever it lies, it reaches into no more than three of them in either direction.
+# A lead letter is at most an inch high: a seventh of the smallest cassette (18 x 24 cm), 2 of 14
+# cells. Wherever it lies, it touches at most 3 cells in either direction.
 CELLS = 14  # of a side
 MARK = 3
-COVERED = MARK * MARK / (CELLS * CELLS)  # share of the image that a mark can reach into
-# Noise of up to 14 levels (three standard deviations) is within one level, which is what rounding
-# makes of one shade of gray, in the mean of 14 x 14 pixels.
+COVERED = MARK * MARK / (CELLS * CELLS)  # the largest share of an image that a mark touches
+# The mean of 14 x 14 pixels is within one level where noise is within 14 levels (3 sigma), and one
+# level is what rounding makes of a single shade of gray.
 NOISE = 14
 STRIDE = 32  # of the last feature map of MobileNet, ResNet, DenseNet, VGG and EfficientNet
-LEAST = 3  # with fewer pixels on a side, none has a neighbour on either side: no line, no spot
-SMALL = 4  # times smaller than what the network takes, an image is remarked upon
+LEAST = 3  # pixels of a side: with fewer, no pixel has a neighbour on either side
+SMALL = 4  # an image this many times smaller than the network's input has a note
 
 
 @dataclass(frozen=True)
-class Said:
-    """Why no verdict may rest on an image, "" if one may; and what is worth saying about it."""
+class Findings:
+    """Why no verdict can rest on an image ("" if one can), and notes on it."""
 
     refusal: str = ""
     notes: tuple[str, ...] = ()
 
-    def __add__(self, other: Said) -> Said:
+    def __add__(self, other: Findings) -> Findings:
         """Both; the first refusal counts."""
-        return Said(self.refusal or other.refusal, self.notes + other.notes)
+        return Findings(self.refusal or other.refusal, self.notes + other.notes)
 
 
-def too_small(image: tuple[int, int], wanted: tuple[int, int], cropped: bool) -> Said:
-    """What to say of the size (width, height) of an image, of which (height, width) is ``wanted``.
+def check_size(image: tuple[int, int], wanted: tuple[int, int], cropped: bool) -> Findings:
+    """Findings on an image of (width, height) pixels for a network input of (height, width).
 
-    It is too small if one of its pixels covers all that the network's last feature map has as one
-    place, or if there are fewer than `LEAST` on a side. What is as large as the network's input is
-    large enough. ``cropped``: to the proportions of that input, not stretched.
+    An image is too small if one pixel of it fills a whole place of the network's last feature map,
+    or if it has fewer than `LEAST` pixels on a side. It is large enough where it has as many as the
+    network's input. ``cropped``: to the proportions of the input, not stretched.
     """
     (width, height), (rows, columns) = image, wanted
     scale = max(rows / height, columns / width)
     shown = (rows / scale, columns / scale) if cropped else (height, width)
-    said = f"{width} x {height} pixels, for a network of {columns} x {rows}"
+    text = f"{width} x {height} pixels, for a network of {columns} x {rows}"
     for pixels, side in zip(shown, wanted, strict=True):
         if pixels < min(side, LEAST) or STRIDE * pixels <= side:
-            return Said(f"too small: {said}")
-    return Said(notes=(f"only {said}",) if SMALL * max(image) <= min(wanted) else ())
+            return Findings(f"too small: {text}")
+    return Findings(notes=(f"only {text}",) if SMALL * max(image) <= min(wanted) else ())
 
 
-def transparent(image: Image.Image) -> Said:
-    """What to say of the alpha channel of ``image``, which is as it was decoded."""
+def check_alpha(image: Image.Image) -> Findings:
+    """Findings on the transparency of ``image``, which is in the mode of its file."""
     lowest, highest = _alpha(image)
     if highest == 0:
-        return Said("shows nothing: all of it is transparent")
-    return Said(notes=("partly transparent: what lies beneath counts",) if lowest < 255 else ())
+        return Findings("shows nothing: all of it is transparent")
+    return Findings(notes=("partly transparent: alpha is ignored",) if lowest < 255 else ())
 
 
 def _alpha(image: Image.Image) -> tuple[int, int]:
-    """The lowest and the highest alpha of the pixels of ``image``, from 0 to 255."""
+    """The lowest and the highest alpha of all pixels, 0 to 255."""
     if "A" in image.getbands():
         extrema: Any = image.getextrema()  # (lowest, highest) of each band
         lowest, highest = extrema[-1]
         return lowest, highest
     key = image.info.get("transparency")
-    if image.mode != "P" or key is None:  # of other modes one colour is transparent, at most
+    if image.mode != "P" or key is None:  # in other modes at most one colour is transparent
         return 255, 255
     alphas = (key if isinstance(key, bytes) else b"\xff" * key + b"\0").ljust(256, b"\xff")
     used = [alphas[index] for index, count in enumerate(image.histogram()) if count]
     return min(used), max(used)
 
 
-def uniform(prepared: Image.Image, image: Image.Image, cropped: bool) -> Said:
-    """What to say of an ``image`` ("L" or "RGB") that is one gray level, or colour, or nearly.
+def check_levels(prepared: Image.Image, image: Image.Image, cropped: bool) -> Findings:
+    """Findings on an ``image`` ("L" or "RGB") of one gray level or colour, or nearly.
 
-    ``prepared``: what the network is given of it, the middle alone if it is ``cropped``.
+    ``prepared``: the network's input, which is the middle of ``image`` if it is ``cropped``.
     """
     counts = prepared.histogram()
     bands = [counts[first : first + 256] for first in range(0, len(counts), 256)]
     levels = [band.index(max(band)) for band in bands]
-    value = ", ".join(map(str, levels))
     near = [sum(b[max(v - NOISE, 0) : v + NOISE + 1]) for b, v in zip(bands, levels, strict=True)]
     share = min(near) / (prepared.width * prepared.height)
     if share < 1 - COVERED:
-        return Said()
+        return Findings()
+    value = ", ".join(map(str, levels))
     if all(max(band) == sum(band) for band in bands):
-        given = f"at {prepared.width} x {prepared.height} pixels "
-        given *= image.getextrema() != prepared.getextrema()  # the file itself has more
-        return Said(f"shows nothing: {given}all of it has the value {value}")
+        where = f"at {prepared.width} x {prepared.height} pixels "
+        where *= image.getextrema() != prepared.getextrema()  # the file itself has more levels
+        return Findings(f"shows nothing: {where}all of it has the value {value}")
     if _even_but_for_a_mark(prepared if cropped else image):
-        return Said(f"shows nothing: the value {value} throughout, but for noise or a mark")
+        return Findings(f"shows nothing: the value {value} throughout, but for noise or a mark")
     percent = int(1000 * share) / 10
-    return Said(notes=(f"hardly any contrast: {percent:g} % of it is within {NOISE} of {value}",))
+    return Findings(notes=(f"hardly any contrast: {percent:g} % is within {NOISE} of {value}",))
 
 
 def _even_but_for_a_mark(image: Image.Image) -> bool:
-    """Whether the means of the cells differ by no more than rounding, but for those of a mark."""
+    """Whether the means of all cells are within one level, those under one mark excepted."""
     side = CELLS * NOISE
     seen = np.asarray(image.resize((side, side), Image.Resampling.BOX), np.float64)
     means = seen.reshape(CELLS, NOISE, CELLS, NOISE, -1).mean(axis=(1, 3))
@@ -111,6 +111,6 @@ def _even_but_for_a_mark(image: Image.Image) -> bool:
 
 
 def _extent(marked: npt.NDArray[np.bool_]) -> int:
-    """From the first to the last that is true of ``marked`` (n,) bool."""
+    """The number of places from the first true one of ``marked`` (n,) bool to the last."""
     places = np.flatnonzero(marked)
     return int(places[-1] - places[0]) + 1 if len(places) else 0

@@ -18,7 +18,7 @@ MAX_PARTS = 20_000  # chunks of a PNG, segments of a JPEG: Python and Pillow han
 class Header:
     """Format and size of an image, and the bytes that decoding it will take in Pillow.
 
-    ``depth``: bits of a value; ``significant``: how many of them count, 0 if the file says nothing.
+    ``depth``: bits of a value; ``significant``: how many of them are used, 0 if unknown.
     """
 
     format: Literal["PNG", "JPEG"]

@@ -29,7 +29,7 @@ from PIL import Image
 from tinycnn.errors import ImageError
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.preprocessing import Preprocessing
-from tinycnn.studies.content import Said, too_small, transparent, uniform
+from tinycnn.studies.content import Findings, check_alpha, check_levels, check_size
 from tinycnn.studies.header import JPEG_SIGNATURE, MAX_FILE_BYTES, Header
 from tinycnn.studies.names import printable
 from tinycnn.studies.png import SIGNATURE as PNG_SIGNATURE
@@ -54,7 +54,7 @@ class Picture:
     """``pixels`` (H, W, C) uint8 as the network wants them, and what is worth saying about them.
 
     ``seconds``: what bringing them to colour mode and size took; the rest was decoding.
-    ``refusal``: why no verdict may rest on them; "" if one may.
+    ``refusal``: why no verdict can rest on them; "" if one can.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -83,8 +83,8 @@ def read_pictures(path: str, wanted: Sequence[Wanted]) -> list[Picture]:
             _check_memory(header, max(preprocessing.channels for _, preprocessing in wanted))
             stream.seek(0)
             image, orientation = _decode(stream, header)
-            image, said = _eight_bits(image, header)
-            return [_picture(image, orientation, said, *one) for one in wanted]
+            image, findings = _eight_bits(image, header)
+            return [_picture(image, orientation, findings, *one) for one in wanted]
     except OSError as error:  # Pillow's own have no number
         reason = error.strerror or _plain(error)
         raise ImageError(f"cannot be read: {reason}") from error
@@ -146,7 +146,7 @@ def _decode(stream: BinaryIO, header: Header) -> tuple[Image.Image, Any]:
 def _picture(
     image: Image.Image,
     orientation: Any,
-    said: Said,
+    findings: Findings,
     size: tuple[int, int] | int,
     preprocessing: Preprocessing,
 ) -> Picture:
@@ -154,15 +154,16 @@ def _picture(
     image = _to_color_mode(image, preprocessing)
     if orientation in _TURNS:
         image = image.transpose(_TURNS[orientation])
-        said += Said(notes=("turned as its EXIF data asks",))
+        findings += Findings(notes=("turned as its EXIF data asks",))
     prepared = _resize(image, size, preprocessing)
-    if isinstance(size, tuple):  # one number: to be looked at, not judged
+    if isinstance(size, tuple):  # one number: no network's input, a thumbnail
         cropped = preprocessing.crop_to_aspect_ratio
-        said += too_small(image.size, size, cropped)
-        said += uniform(prepared, image, cropped)
+        findings += check_size(image.size, size, cropped)
+        findings += check_levels(prepared, image, cropped)
     pixels = np.asarray(prepared, np.uint8)
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
-    return Picture(pixels, said.notes, time.perf_counter() - decoded, said.refusal)
+    seconds = time.perf_counter() - decoded
+    return Picture(pixels, findings.notes, seconds, findings.refusal)
 
 
 def _open(stream: BinaryIO, form: str) -> Image.Image:
@@ -183,15 +184,15 @@ def _orientation(image: Image.Image) -> Any:
         return None
 
 
-def _eight_bits(image: Image.Image, header: Header) -> tuple[Image.Image, Said]:
-    """``image`` with 8 bits per value, and what is to be said of how it lies in the file."""
-    said = transparent(image)
+def _eight_bits(image: Image.Image, header: Header) -> tuple[Image.Image, Findings]:
+    """``image`` with 8 bits per value, and the findings on its alpha and its depth."""
+    findings = check_alpha(image)
     if header.depth <= 8:
-        return image, said
+        return image, findings
     from tinycnn.studies.depth import eight_bits
 
     image, more = eight_bits(image, header)
-    return image, said + more
+    return image, findings + more
 
 
 def _to_color_mode(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:

@@ -112,7 +112,7 @@ def read_inputs(path: str, models: Sequence[Model]) -> tuple[list[Array], tuple[
     """What each network is given for one image, (1, H, W, C), and what is worth saying about it.
 
     It is decoded once. The number: the seconds that it took from then on, from resizing.
-    ImageError if it cannot be read, or shows nothing that a verdict could rest on.
+    ImageError if it cannot be read, or shows nothing that a verdict can rest on.
     """
     wanted: list[Wanted] = []
     for model in models:

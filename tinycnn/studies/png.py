@@ -42,7 +42,7 @@ class _Content:
     palette_missing: bool = False
     inflated: int = 0
     metadata: int = 0  # bytes that Pillow may hold besides the pixels
-    significant: bytes = b""  # bits of a value that count, for each channel
+    significant: bytes = b""  # content of the sBIT chunk
     inflate: Any = field(default_factory=zlib.decompressobj)
 
 
@@ -73,7 +73,7 @@ def read_png(stream: BinaryIO, size: int) -> Header:
 
 
 def _significant(content: _Content, colours: int, depth: int) -> int:
-    """What the sBIT chunk says of gray, or of the deepest colour; 0 without a sound one."""
+    """Bits of gray, or of the deepest colour, by the sBIT chunk; 0 without a valid one."""
     bits = max(content.significant[:colours], default=0)
     return bits if bits <= depth else 0
 

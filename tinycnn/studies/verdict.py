@@ -55,7 +55,7 @@ def predict_studies(
 def read_images(paths: Iterable[str | os.PathLike[str]], model: Session) -> Array:
     """Read image files as ``model.predict`` wants them: (N, H, W, C) float32.
 
-    ImageError, with the file's name, for one that cannot be read.
+    ImageError, with the file's name, for one that cannot be read or shows nothing.
     """
     _check_loaded(model)
     batch = []
