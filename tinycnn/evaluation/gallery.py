@@ -34,7 +34,7 @@ def worst_images(document: Document) -> str:
     return _grid(
         cards,
         f"Each view as if it were all there is, {MOST} at most. Many views of a positive study "
-        "show nothing: then the view is right, and its study&rsquo;s label is not its own.",
+        "show nothing abnormal: then the view is right, and the label is its study&rsquo;s alone.",
     )
 
 

@@ -98,7 +98,8 @@ def check_levels(prepared: Image.Image, image: Image.Image, cropped: bool) -> Fi
     if _even_but_for_a_mark(prepared if cropped else image):
         return Findings(f"shows nothing: the value {value} throughout, but for noise or a mark")
     percent = int(1000 * share) / 10
-    return Findings(notes=(f"hardly any contrast: {percent:g} % is within {NOISE} of {value}",))
+    text = f"{percent:g} % of it is within {NOISE} levels of {value}"
+    return Findings(notes=(f"hardly any contrast: {text}",))
 
 
 def _even_but_for_a_mark(image: Image.Image) -> bool:
