@@ -6,10 +6,13 @@ import csv
 import io
 import json
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import tinycnn
@@ -196,6 +199,18 @@ def test_a_seventh_of_the_side_is_a_mark_wherever_it_lies(tmp_path, place):
 def test_small_images(image, wanted, cropped, refused, noted):
     found = check_size(image, wanted, cropped)
     assert (bool(found.refusal), bool(found.notes)) == (refused, noted)
+
+
+@given(*[st.integers(1, 400)] * 4, st.booleans())
+def test_small_images_to_the_pixel(width, height, columns, rows, cropped):
+    """Against fractions: an image of three rows has three, however they are cropped."""
+    scale = max(Fraction(rows, height), Fraction(columns, width))
+    shown = (rows / scale, columns / scale) if cropped else (height, width)
+    sides = zip(shown, (rows, columns), strict=True)
+    small = any(pixels < min(side, 3) or 32 * pixels <= side for pixels, side in sides)
+    found = check_size((width, height), (rows, columns), cropped)
+    assert bool(found.refusal) == small
+    assert not (small and width >= columns and height >= rows)
 
 
 def real_images():

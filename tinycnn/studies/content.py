@@ -47,8 +47,9 @@ def check_size(image: tuple[int, int], wanted: tuple[int, int], cropped: bool) -
     network's input. ``cropped``: to the proportions of the input, not stretched.
     """
     (width, height), (rows, columns) = image, wanted
-    scale = max(rows / height, columns / width)
-    shown = (rows / scale, columns / scale) if cropped else (height, width)
+    shown: tuple[float, float] = (height, width)
+    if cropped:
+        shown = (min(height, width * rows / columns), min(width, height * columns / rows))
     text = f"{width} x {height} pixels, for a network of {columns} x {rows}"
     for pixels, side in zip(shown, wanted, strict=True):
         if pixels < min(side, LEAST) or STRIDE * pixels <= side:
