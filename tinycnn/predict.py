@@ -28,6 +28,7 @@ KEPT_IN_MEMORY = 1 << 20  # of a JSON document that waits for its end; the rest 
 EPILOG = """\
 A study is a folder of PNG or JPEG images, or one image. A folder above is searched for studies;
 names as in MURA (XR_SHOULDER/patient00007/study1_positive) tell body part, patient and label.
+A view that shows nothing (one gray level, a few pixels) is refused and has no part in the verdict.
 
 exit status: 0 a verdict for every study; 1 some study has no usable view; 2 wrong use, no study
 found, or a model that cannot be read; 130 interrupted"""

@@ -21,7 +21,7 @@ from tests.studies.views import NOTED, REFUSED, hot, marked, radiograph, save_al
 from tinycnn import predict
 from tinycnn.errors import ImageError
 from tinycnn.nn.preprocessing import Preprocessing
-from tinycnn.studies.content import CELLS, MARK, NOISE, check_size
+from tinycnn.studies.content import CELLS, NOISE, check_size
 from tinycnn.studies.images import read_picture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,9 +114,10 @@ def test_a_narrow_range_is_not_refused(tmp_path, size, preprocessing, levels, ba
 
 @pytest.mark.parametrize("period", [2, 4, 7, 14])
 @pytest.mark.parametrize("side", [160, 196, 392, 500])
-def test_a_fine_pattern_is_not_refused(tmp_path, period, side):
+@pytest.mark.parametrize("other", [15, 255])
+def test_a_fine_pattern_is_not_refused(tmp_path, period, side, other):
     """Its cells are all alike in the mean, but its values are not those of noise."""
-    levels = np.where(np.indices((side, side))[1] % period < period / 2, 0, 255)
+    levels = np.where(np.indices((side, side))[1] % period < period / 2, 0, other)
     Image.fromarray(levels.astype(np.uint8)).save(tmp_path / "a.png")
     found = read_picture(str(tmp_path / "a.png"), (224, 224), GRAY)
     assert (len(np.unique(found.pixels)), found.refusal) == (2, "")
@@ -147,6 +148,10 @@ def test_what_the_crop_leaves_of_it_counts(tmp_path):
     assert refusal(tmp_path / "a.png", (32, 32)) == ""
     said = "shows nothing: at 32 x 32 pixels all of it has the value 7"
     assert refusal(tmp_path / "a.png", (32, 32), cropped) == said
+    levels[28:31, 90:93] = 255
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    said = "shows nothing: the value 7 throughout, but for noise or a mark"
+    assert refusal(tmp_path / "a.png", (32, 32), cropped) == said
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0, 2.0, 4.0])
@@ -166,13 +171,13 @@ def test_noise_of_all_levels_is_not_refused(tmp_path):
 @pytest.mark.parametrize("place", range(0, 196, 9))
 def test_a_seventh_of_the_side_is_a_mark_wherever_it_lies(tmp_path, place):
     side = 196
-    for share, refused in ((CELLS // 2, True), (3, False)):
+    for cells, refused in ((2, True), (4, False)):
+        mark = cells * side // CELLS
         levels = np.full((side, side), 200, np.uint8)
-        start = min(place, side - side // share)
-        levels[start : start + side // share, : side // share] = 0
+        start = min(place, side - mark)
+        levels[start : start + mark, :mark] = 0
         Image.fromarray(levels).save(tmp_path / "a.png")
-        assert bool(refusal(tmp_path / "a.png", (196, 196))) == refused, share
-    assert MARK * side // CELLS >= side // 7
+        assert bool(refusal(tmp_path / "a.png", (196, 196))) == refused, cells
 
 
 @pytest.mark.parametrize(
