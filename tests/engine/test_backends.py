@@ -7,9 +7,9 @@ import os
 import numpy as np
 import pytest
 
+from tests.engine import guarded
 from tests.engine.cases import CASES, network, random_weights
 from tinycnn.engine import caches, native
-from tinycnn.engine.arena import aligned
 from tinycnn.engine.lower import lower_graph
 from tinycnn.engine.ops import Conv, InvertedResidual, Pool, Winograd
 from tinycnn.engine.plan import plan
@@ -25,7 +25,7 @@ BACKEND = os.environ.get("TINYCNN_TEST_BACKEND", "numba")  # or "native", as on 
 def run(graph: Graph, weights, x, threads=1, without=()):
     net = rewrite(lower_graph(graph, weights), without)
     execution = Execution(plan(net, threads), native.load(BACKEND), threads)
-    execution.arena[:] = 0xFF  # NaN everywhere: what is not written must not be read
+    execution.arena[:] = guarded.POISON
     return execution.run(x)
 
 
@@ -170,38 +170,15 @@ def test_read_only_and_strided_inputs():
     assert_close(*results)
 
 
-GUARD = 256  # bytes between buffers
-
-
-def place_apart(lifetimes):
-    """Like `arena.place`, with every buffer by itself and guard words around it."""
-    offsets, end = {}, GUARD
-    for name, lifetime in lifetimes.items():
-        offsets[name] = end
-        end += aligned(lifetime.size) + GUARD
-    return offsets, end
-
-
 @pytest.mark.parametrize("name", CASES)
-def test_nothing_is_written_outside_of_its_buffer(name, monkeypatch):
-    seen = {}
-
-    def place(lifetimes):
-        offsets, size = place_apart(lifetimes)
-        seen["free"] = np.ones(size, bool)
-        for buffer, lifetime in lifetimes.items():
-            # Whole vectors are written: a value's memory is rounded up to a cache line.
-            seen["free"][offsets[buffer] : offsets[buffer] + aligned(lifetime.size)] = False
-        return offsets, size
-
-    monkeypatch.setattr("tinycnn.engine.plan.place", place)
+def test_nothing_is_written_outside_of_its_buffer(name):
     for seed in range(6):
         graph, weights, x = network(CASES[name], seed)
         for threads in (1, 2):
-            net = rewrite(lower_graph(graph, weights))
-            execution = Execution(plan(net, threads), native.load(BACKEND), threads)
-            execution.arena[:] = 0xFF
+            program, free = guarded.plan_apart(rewrite(lower_graph(graph, weights)), threads)
+            execution = Execution(program, native.load(BACKEND), threads)
+            execution.arena[:] = guarded.POISON
             constants = execution.program.weights.copy()
             execution.run(x)
-            assert (execution.arena[seen["free"]] == 0xFF).all()
+            assert (execution.arena[free] == guarded.POISON).all()
             assert (execution.program.weights == constants).all()
