@@ -40,13 +40,14 @@ def tensor(name: str, value, **changed) -> bytes:
 
 
 def attribute(name: str, value) -> bytes:
+    """One option; its type has the number of the field that holds it, less one."""
     if isinstance(value, np.ndarray):
-        return message(f1=name, f5=tensor("", value))
-    if isinstance(value, list | tuple):
+        kind, value = 5, tensor("", value)
+    elif isinstance(value, list | tuple):
         kind = 7 if value and isinstance(value[0], float) else 8
-        return message(f1=name, **{f"f{kind}": value})
-    kind = {float: 2, int: 3, str: 4, bytes: 6}[type(value)]  # bytes: a graph
-    return message(f1=name, **{f"f{kind}": value})
+    else:
+        kind = {float: 2, int: 3, str: 4, bytes: 6}[type(value)]  # bytes: a graph
+    return message(f1=name, **{f"f{kind}": value}, f20=kind - 1)
 
 
 def node(op: str, inputs: str, outputs: str, name: str = "", **attributes) -> bytes:
