@@ -57,8 +57,10 @@ def with_options(call: Call) -> Value:
         case "ThresholdedRelu":
             layer = nn.ReLU(threshold=call.number("alpha", 1.0))
         case "Gelu":
-            tanh = call.text("approximate", "none") == "tanh"
-            layer = nn.Activation("gelu_tanh" if tanh else "gelu")
+            kinds = {"none": "gelu", "tanh": "gelu_tanh"}
+            if (kind := call.text("approximate", "none")) not in kinds:
+                call.fail(f"approximate {kind!r} is none of {', '.join(kinds)}")
+            layer = nn.Activation(kinds[kind])
         case _:
             return _hard_sigmoid(call, value)
     return value.on(call.place(layer, tensor, {}))

@@ -27,10 +27,11 @@ GATED = {"sigmoid": "silu", "hard_sigmoid": "hard_silu"}  # x f(x)
 @rule("Add", "Sum", "Sub", "Mul", "Div", "Max", "Min", "Mean")
 def arithmetic(call: Call) -> Value:
     """Of tensors, or of one tensor and a constant for all or for each channel."""
-    values = [a for a in call.arguments if isinstance(a, Value)]
-    if len(values) == len(call.arguments) and call.node.op in MERGES:
+    every = call.every()
+    values = [a for a in every if isinstance(a, Value)]
+    if len(values) == len(every) and call.node.op in MERGES:
         return values[0] if len(values) == 1 else merged(call, MERGES[call.node.op](), values)
-    if len(call.arguments) != 2:
+    if len(every) != 2:
         call.fail("takes a tensor and a constant, or tensors alone")
     index = 0 if isinstance(call.argument(0), Value) else 1
     value, constant = call.value(index), np.asarray(call.constant(1 - index, "constant"))
@@ -55,6 +56,8 @@ def _line(call: Call, c: Array, index: int) -> tuple[Array, Array]:
         return (1 / c.astype(np.float64)).astype(np.float32), nothing
     if op == "Mul":
         return c, nothing
+    if op == "Mean":
+        return one * np.float32(0.5), c * np.float32(0.5)
     return (-one if (op, index) == ("Sub", 1) else one), (-c if (op, index) == ("Sub", 0) else c)
 
 
@@ -195,7 +198,7 @@ def negative(call: Call) -> Value:
 @rule("Concat")
 def concatenation(call: Call) -> Value:
     """Concat along one axis; what the channels' orders are behind it is worked out."""
-    values = [call.value(i) for i in range(len(call.arguments))]
+    values = [call.value(i) for i in range(len(call.every()))]
     first = values[0]
     dimension = first.dimension(call.integer("axis", 1))
     if len(values) == 1:

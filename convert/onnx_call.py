@@ -41,7 +41,10 @@ class Names:
 
 @dataclass
 class Call:
-    """A node with what its inputs are: values of ours, constants, None where one is left out."""
+    """A node with what its inputs are: values of ours, constants, None where one is left out.
+
+    ``read`` and ``looked_at``: attributes, and inputs, that a rule has taken notice of.
+    """
 
     node: Node
     arguments: tuple[Value | Constant | None, ...]
@@ -50,6 +53,7 @@ class Call:
     names: Names
     weights: dict[str, Array]
     read: set[str] = field(default_factory=set)
+    looked_at: set[int] = field(default_factory=set)
 
     def fail(self, message: str) -> NoReturn:
         """Raise a ConversionError; the builder adds which node it is about."""
@@ -57,7 +61,15 @@ class Call:
 
     def argument(self, index: int) -> Value | Constant | None:
         """Return an input, None if it was left out."""
+        self.looked_at.add(index)
         return self.arguments[index] if index < len(self.arguments) else None
+
+    def every(self) -> tuple[Value | Constant, ...]:
+        """Return all inputs of an operator that takes any number of them."""
+        found = [self.argument(i) for i in range(len(self.arguments))]
+        if not found or any(each is None for each in found):
+            self.fail(f"has {len(found)} inputs, and one that is left out" if found else "no input")
+        return tuple(each for each in found if each is not None)
 
     def value(self, index: int = 0) -> Value:
         """Return an input that must depend on the image."""
@@ -148,9 +160,12 @@ class Call:
         self.read.update(names)
 
     def finish(self) -> None:
-        """Refuse attributes that nobody looked at: they may matter."""
+        """Refuse attributes and inputs that nobody looked at: they may matter."""
         if unknown := sorted(set(self.node.attributes) - self.read):
             self.fail(f"its attribute {unknown[0]!r} is not known here, and may matter")
+        given = {i for i, argument in enumerate(self.arguments) if argument is not None}
+        if extra := sorted(given - self.looked_at):
+            self.fail(f"its input {extra[0] + 1} is not known here, and may matter")
 
 
 def _checked(tensor: Tensor) -> Tensor:

@@ -51,7 +51,9 @@ def _split(call: Call) -> list[Any]:
     value, axis = call.value(), call.integer("axis", 0)
     dimension, count = value.dimension(axis), len(call.node.outputs)
     length = value.tensor.shape[dimension] if value.order is None else len(value.order)
-    even = -(-length // call.integer("num_outputs", count))
+    if (number := call.integer("num_outputs", count)) != count:
+        call.fail(f"num_outputs {number}, but it has {count} outputs")
+    even = -(-length // count)
     sizes = call.axes(1, "split") or [min(even, length - even * i) for i in range(count)]
     if sum(sizes) != length or min(sizes) < 1 or len(sizes) != count:
         call.fail(f"{length} entries do not fall into parts of {sizes}")
@@ -77,7 +79,7 @@ def _slice(call: Call) -> Value:
         call.fail("its starts, ends, axes and steps differ in number")
     for axis, a, b, step in zip(axes, begin, end, steps, strict=True):
         rank = len(value.axes) + 1
-        if axis % rank == 0 and a == 0 and b >= 1:
+        if axis % rank == 0 and a == 0 and b >= 1 and step >= 1:
             continue  # the whole batch of one
         dimension = value.dimension(axis)
         start, stop, _ = slice(a, b, step or 1).indices(value.tensor.shape[dimension])

@@ -54,9 +54,11 @@ def product(call: Call) -> Value:
 def batch_normalization(call: Call) -> Value:
     """Along ONNX's axis 1, which must be our channels."""
     value = call.value()
-    call.ignore("momentum", "spatial")
-    if call.integer("training_mode", 0):
+    call.ignore("momentum")
+    if call.integer("training_mode", 0) or (call.opset < 14 and any(call.node.outputs[1:])):
         call.fail("was exported in training mode")
+    if not call.integer("spatial", 1):
+        call.fail("spatial 0, statistics for each pixel, cannot be converted")
     if value.axes[0] != len(value.axes) - 1:
         count = len(value.axes)
         value = arranged(value, (count - 1, *range(count - 1)), call.place)
@@ -75,7 +77,7 @@ def batch_normalization(call: Call) -> Value:
 def layer_normalization(call: Call) -> Value:
     """Over the last axis, which must be our channels."""
     value = call.value()
-    call.ignore("stash_type")
+    call.ignore("stash_type")  # how precisely statistics of 16 bits are computed
     axis = call.integer("axis", -1)
     if value.dimension(axis) != len(value.axes) - 1 or axis % (len(value.axes) + 1) != len(
         value.axes

@@ -21,6 +21,7 @@ from . import (  # noqa: F401 - each registers its rules
     onnx_cuts,
     onnx_dense,
     onnx_pooling,
+    onnx_resize,
     onnx_shapes,
     onnx_windows,
 )
@@ -119,16 +120,15 @@ class _Builder:
         self.read += sum(a.size for a in arrays)
         if self.read > MAX_READ:
             raise ConversionError(f"more than {MAX_READ} values are read, some many times over")
-        if not any(isinstance(a, Value) for a in call.arguments):
-            try:
-                found = fold(call, arrays)
-            except NUMPY_ERRORS as error:
-                raise ConversionError(f"its constants do not fit: {str(error)[:200]}") from None
-            if found is not None:
+        try:
+            constant = not any(isinstance(a, Value) for a in call.arguments)
+            if constant and (found := fold(call)) is not None:
                 return [found]
-        if call.node.op not in RULES:
-            raise ConversionError(_unknown(call.node.op))
-        result = RULES[call.node.op](call)
+            if call.node.op not in RULES:
+                raise ConversionError(_unknown(call.node.op))
+            result = RULES[call.node.op](call)
+        except NUMPY_ERRORS as error:  # an odd file; what usual ones ask for is said above
+            raise ConversionError(f"its inputs do not fit: {str(error)[:200]}") from None
         call.finish()
         return result if isinstance(result, list) else [result]
 

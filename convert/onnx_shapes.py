@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
 import numpy as np
 
-from tinycnn.nn import layers as nn
 from tinycnn.nn.layers.pooling import GlobalPooling2D
-from tinycnn.nn.limits import MAX_ELEMENTS
 from tinycnn.nn.types import Shape
 
 from .onnx_call import Call, Result, rule
 from .onnx_file import FLOATS
-from .onnx_values import CHANNELS_FIRST, Value, reshaped
+from .onnx_values import Value, reshaped
 
 
 @rule("Identity", "Dropout")
 def nothing(call: Call) -> Value:
     """What does nothing at inference."""
-    call.ignore("ratio", "seed", "is_test")
-    training = call.argument(2)
+    if call.node.op == "Identity":
+        return call.value()
+    call.ignore("ratio", "seed")
+    _, training = call.argument(1), call.argument(2)  # how many are dropped, and whether
     if isinstance(training, Value) or (training is not None and np.any(training)):
         call.fail("drops values at inference too")
     if len(call.node.outputs) > 1 and call.node.outputs[1] in call.readers:
@@ -32,8 +31,13 @@ def nothing(call: Call) -> Value:
 @rule("Cast", "CastLike")
 def cast(call: Call) -> Value:
     """To a floating type; all are float32 here."""
-    call.ignore("saturate", "round_mode")
-    if call.node.op == "Cast" and call.integer("to", 1) not in FLOATS:
+    call.ignore("saturate", "round_mode")  # of types with 8 bits, which are refused
+    if call.node.op == "Cast":
+        floating = call.integer("to", 1) in FLOATS
+    else:
+        like = call.argument(1)
+        floating = isinstance(like, Value) or (like is not None and like.dtype.kind == "f")
+    if not floating:
         call.fail("makes whole numbers of what depends on the image")
     return call.value()
 
@@ -121,53 +125,3 @@ def _reshaped(call: Call, value: Value, target: Shape) -> Value:
         pooled = type(layer)(name=layer.name)(value.tensor.inputs[0])
         return result.on(pooled)
     return result
-
-
-@rule("Resize", "Upsample")
-def resize(call: Call) -> Value:
-    """Nearest neighbours at whole factors, and half-pixel bilinear: what Keras does as well."""
-    value = call.picture(CHANNELS_FIRST)
-    old = call.node.op == "Upsample" or call.opset < 11
-    rows, columns = _target(call, value, old)
-    mode = call.text("mode", "nearest")
-    where = call.text("coordinate_transformation_mode", "half_pixel")
-    rounding = call.text("nearest_mode", "round_prefer_floor")
-    call.ignore("cubic_coeff_a", "exclude_outside", "extrapolation_value")
-    call.ignore("keep_aspect_ratio_policy")
-    height, width, _ = value.tensor.shape
-    if min(rows, columns) < 1 or rows * columns > MAX_ELEMENTS:
-        call.fail(f"{rows} x {columns} is not a size")
-    if call.integer("antialias", 0) or call.axes(9):
-        call.fail("antialias or axes cannot be converted")
-    whole = rows % height == 0 and columns % width == 0
-    if (
-        mode == "nearest"
-        and whole
-        and (old or where == "half_pixel" or (where, rounding) == ("asymmetric", "floor"))
-    ):
-        up = nn.UpSampling2D((rows // height, columns // width))
-        return value.on(call.place(up, value.tensor, {}))
-    if mode == "linear" and not old and where in ("half_pixel", "pytorch_half_pixel"):
-        return value.on(call.place(nn.Resizing(rows, columns), value.tensor, {}))
-    return call.fail(
-        f"{mode}, {where}, {rounding}: {height}x{width} cannot become {rows}x{columns}"
-    )
-
-
-def _target(call: Call, value: Value, old: bool) -> tuple[int, int]:
-    """Rows and columns that sizes or scales (of N, C, H, W) ask for."""
-    height, width, _ = value.tensor.shape
-    sizes = call.argument(3)
-    if isinstance(sizes, np.ndarray) and sizes.size == 4:
-        return int(sizes.ravel()[2]), int(sizes.ravel()[3])
-    found: Any = call.option("scales", None, list)
-    if found is None:
-        found = call.constant(1 if old else 2, "scales")
-    scales = np.asarray(found, np.float64).ravel()
-    if (
-        scales.size != 4
-        or not np.all((scales > 0) & (scales < 1024))
-        or tuple(scales[:2]) != (1, 1)
-    ):
-        call.fail(f"scales {scales.tolist()[:8]} are not (1, 1, rows, columns)")
-    return int(height * scales[2]), int(width * scales[3])

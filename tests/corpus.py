@@ -1,4 +1,7 @@
-"""Where the real files lie that users have: `../shared/corpus`, or as TINYCNN_CORPUS says."""
+"""Where the real files lie that users have: `../shared/corpus`, or as TINYCNN_CORPUS says.
+
+Beside them, in `wild` and `hostile`, those that once failed.
+"""
 
 import os
 from pathlib import Path
@@ -10,6 +13,7 @@ CORPUS = Path(
         "TINYCNN_CORPUS", Path(__file__).resolve().parents[1] / ".." / "shared" / "corpus"
     )
 )
+WILD, HOSTILE = (CORPUS.parent / name for name in ("wild", "hostile"))
 
 
 def golden(name):

@@ -44,7 +44,7 @@ def attribute(name: str, value) -> bytes:
     if isinstance(value, np.ndarray):
         kind, value = 5, tensor("", value)
     elif isinstance(value, list | tuple):
-        kind = 7 if value and isinstance(value[0], float) else 8
+        kind = {float: 7, str: 9, bytes: 9}.get(type(value[0]) if value else int, 8)
     else:
         kind = {float: 2, int: 3, str: 4, bytes: 6}[type(value)]  # bytes: a graph
     return message(f1=name, **{f"f{kind}": value}, f20=kind - 1)
@@ -66,7 +66,7 @@ def graph(nodes, tensors=(), inputs=(("x", ("n", 3, 8, 6)),), outputs=("y",)) ->
         f1=list(nodes), f2="graph",
         f5=[t if isinstance(t, bytes) else tensor(*t) for t in tensors],
         f11=[value(*each) for each in inputs],
-        f12=[message(f1=name) for name in outputs],
+        f12=[message(f1=name, f2=message(f1=message(f1=1))) for name in outputs],
     )  # fmt: skip
 
 

@@ -132,7 +132,7 @@ CASES = {
     ),
     "a step of zero": (
         classifier([node("Range", "a,a,a", "d"), node("Mul", "x,d", "p")], [("a", np.array(0))]),
-        "its constants do not fit",
+        "its inputs do not fit",
     ),
     "erf alone": (classifier([node("Erf", "x", "p")]), "Erf"),
     "a full-size constant": (
