@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tinycnn.errors import ConversionError
 
-from .hdf5 import Group
+from .hdf5_tree import Group
 
 # Keras 1 called the weights of a layer NAME_W, NAME_b, ...; here each with today's name.
 # running_std holds the variance in every whole model: since 1.0.6, and those exist since 1.0.7.

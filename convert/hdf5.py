@@ -8,24 +8,21 @@ refused. Only attributes that Keras's own reader needs are read; the optimizer's
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BytesIO, RawIOBase
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tinycnn.errors import ConversionError
 
-Array = npt.NDArray[np.float32]
+from .hdf5_tree import MAX_STRINGS, Array, Group, split_path
 
 MAX_OBJECTS = 50_000
 MAX_DEPTH = 32
 MAX_NAME = 1024
-MAX_STRINGS = 20_000  # in one attribute
 MAX_TEXT = 16 << 20  # bytes of one attribute
 MAX_TOTAL = 2 << 30  # bytes of all arrays as float32
 MAX_RATIO = 256  # decoded bytes for each byte stored; deflate reaches 1032 on zeros
@@ -54,53 +51,6 @@ class Part:
 
 
 Source = Path | bytes | Part
-
-
-@dataclass
-class Group:
-    """One HDF5 group: strings, sub-groups and arrays, all by name."""
-
-    attributes: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
-    groups: dict[str, Group] = field(default_factory=dict)
-    arrays: dict[str, Array] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()  # members that were not read: the optimizer's
-
-    def text(self, name: str) -> str | None:
-        """Return the attribute ``name`` if it is one string."""
-        value = self.attributes.get(name)
-        return value if isinstance(value, str) else None
-
-    def names(self, stem: str) -> tuple[str, ...]:
-        """Join ``stem``, or ``stem0``, ``stem1``, ...: long lists are stored in parts."""
-        if stem in self.attributes:
-            parts = [self.attributes[stem]]
-        else:
-            keys = (f"{stem}{i}" for i in range(MAX_STRINGS))
-            parts = []
-            for key in keys:
-                if key not in self.attributes:
-                    break
-                parts.append(self.attributes[key])
-        return tuple(n for part in parts for n in ((part,) if isinstance(part, str) else part))
-
-    def at(self, path: str) -> Group | None:
-        """Return the group below this one at ``path``: layers may have slashes in their names."""
-        group: Group | None = self
-        for part in path.strip("/").split("/"):
-            group = group.groups.get(part) if group else None
-        return group
-
-    def array(self, path: str) -> Array | None:
-        """Return the array below this group at ``path``."""
-        folder, _, name = path.strip("/").rpartition("/")
-        group = self.at(folder) if folder else self
-        return group.arrays.get(name) if group else None
-
-    def walk(self) -> Iterator[Group]:
-        """Yield this group and all below it."""
-        yield self
-        for group in self.groups.values():
-            yield from group.walk()
 
 
 def size_of(source: Source) -> int:
@@ -177,17 +127,18 @@ class _Reader:
         result = Group(_attributes(group, path))
         for raw in list(group):
             where = f"{path}/{_name(raw, path)}"
-            if where[1:] in OPTIMIZER:
-                result.left_out += (where[1:],)
+            parts = split_path(where[len(path) :])
+            if not path and parts[:1] and parts[0] in OPTIMIZER:
+                result.left_out += (parts[0],)
                 continue
             if group.links.get_info(raw).type != h5l.TYPE_HARD:
                 raise ConversionError(f"{where}: a link to elsewhere, which is never followed")
             member = h5o.open(group, raw)
             self._count(member, where)
             if isinstance(member, h5g.GroupID):
-                result.groups[where[len(path) + 1 :]] = self.group(member, where, depth + 1)
+                result.put(parts, self.group(member, where, depth + len(parts)), where)
             elif isinstance(member, h5d.DatasetID):
-                result.arrays[where[len(path) + 1 :]] = self._array(member, where)
+                result.put(parts, self._array(member, where), where)
             else:
                 raise ConversionError(f"{where}: neither a group nor a dataset")
         return result

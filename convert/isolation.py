@@ -22,7 +22,8 @@ import numpy as np
 
 from tinycnn.errors import ConversionError
 
-from .hdf5 import MAX_TOTAL, Array, Group, Part, Source, read, size_of
+from .hdf5 import MAX_TOTAL, Part, Source, read, size_of
+from .hdf5_tree import Array, Group
 
 SECONDS = 60.0  # to read one file, beside a second for each 10 MB of it
 MEMORY = 1 << 30  # address space of the reading process, beside 8 bytes for each of the file's

@@ -19,7 +19,8 @@ from . import teachable
 from .archive import Export, read_archive
 from .dialect import Dialect, find_dialect
 from .foreign import describe_file, describe_folder
-from .hdf5 import Group, Source
+from .hdf5 import Source
+from .hdf5_tree import Group
 from .isolation import read_isolated
 from .keras1 import translate
 from .keras_config import ModelConfig, parse_model

@@ -18,7 +18,7 @@ from tinycnn.nn.layers.base import Layer
 from tinycnn.nn.types import Array, Shape
 
 from .dialect import Dialect, split_name
-from .hdf5 import Group
+from .hdf5_tree import Group
 from .keras_config import snake_case
 from .keras_weights import (
     OTHER_NAMES,

@@ -18,7 +18,7 @@ from tinycnn.nn.layers import Normalization
 from tinycnn.nn.types import Array
 
 from .dialect import Dialect, split_name
-from .hdf5 import Group
+from .hdf5_tree import Group
 from .keras_config import LayerConfig, ModelConfig, snake_case
 from .keras_graph import Leaf, Path, leaves_of
 from .kernels import arrange

@@ -18,7 +18,7 @@ from tinycnn.nn.types import Array, Shape
 from . import keras, pytorch
 from .fitting import fitting
 from .foreign import describe_folder
-from .hdf5 import Group
+from .hdf5_tree import Group
 from .keras_config import LayerConfig, ModelConfig, parse_model
 from .keras_graph import leaves_of
 from .keras_layers import convert_layer

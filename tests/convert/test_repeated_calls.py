@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tinycnn.convert import archive, keras
 from tinycnn.convert.dialect import Dialect
-from tinycnn.convert.hdf5 import Group
+from tinycnn.convert.hdf5_tree import Group
 from tinycnn.convert.keras_config import parse_model
 from tinycnn.convert.keras_graph import build_graph
 from tinycnn.convert.keras_weights import Stored, _nested, keras3_layers
