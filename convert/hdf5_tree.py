@@ -74,8 +74,8 @@ class Group:
             if part in group.arrays:
                 raise ConversionError(f"{where}: what it lies in is no group")
             group = group.groups.setdefault(part, Group())
-        taken = group.arrays if isinstance(member, Group) else {**group.arrays, **group.groups}
-        if name in taken or not name:
+        both = name in group.groups and not isinstance(member, Group)
+        if name in group.arrays or both or not name:
             raise ConversionError(f"{where}: two members by this name, or none")
         if not isinstance(member, Group):
             group.arrays[name] = member
