@@ -20,6 +20,7 @@ from tinycnn.nn.types import Array, Shape
 from .dialect import Dialect, split_name
 from .hdf5_tree import Group
 from .keras_config import snake_case
+from .keras_order import keras_order
 from .keras_weights import (
     OTHER_NAMES,
     STATE,
@@ -120,7 +121,7 @@ def _check_flatten(graph: Graph) -> None:
 
 
 def _wanted(graph: Graph) -> Iterator[Wanted]:
-    for node in graph.nodes:
+    for node in keras_order(graph):
         prefix = f"{node.layer.name}/"
         shapes = {k: s for k, s in graph.weight_shapes.items() if k.startswith(prefix)}
         if shapes:
