@@ -55,11 +55,11 @@ def _write(chosen: argparse.Namespace, name: str, draft: Path) -> Mapping[str, s
     found = replace(found, graph=graph)
     model = make_model(found, chosen, name)
     print(_describe(model, found.origin, chosen.verbose))
-    if found.labels:
-        print(_recognised(found.labels))
+    if found.classes:
+        print(teachable.recognised(found.labels, found.remark))
     if found.note:
         print(f"note: {found.note}")
-    if not found.labels:  # of a Teachable Machine all is known
+    if not found.classes:  # of a Teachable Machine all is known
         print(*assumptions(model, chosen, found.usual), sep="\n")
     if scores:
         print(scores)
@@ -90,7 +90,7 @@ def make_model(found: keras.Imported, chosen: argparse.Namespace, name: str) -> 
     """Join a network with what the options say."""
     graph = found.graph
     keras.need_classifier(graph)
-    known = teachable.PREPROCESSING if found.labels else None
+    known = teachable.PREPROCESSING if found.classes else None
     preprocessing = options.preprocessing(chosen, graph.input_shape, known)
     names = options.labels(chosen) or found.labels
     options.check_count(names, max(graph.output_shape[0], 2))  # one sigmoid unit tells two apart
@@ -150,14 +150,6 @@ def _note_numbered(given: tuple[str, ...], labels: tuple[str, ...]) -> None:
     if changed:
         shown = ", ".join(changed[:8]) + ", ..." * (len(changed) > 8)
         print(f"note: labels that occur more than once are numbered: {shown}", file=sys.stderr)
-
-
-def _recognised(labels: tuple[str, ...]) -> str:
-    return (
-        f"recognised: an export of Teachable Machine with the labels {', '.join(labels)}; images "
-        "are prepared as its sample code does (RGB, the middle square, lanczos, x / 127.5 - 1), "
-        "where no option says otherwise"
-    )
 
 
 if __name__ == "__main__":

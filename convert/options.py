@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
 
 from tinycnn import cli
-from tinycnn.errors import PROGRAM, TinycnnError, UsageError
+from tinycnn.errors import PROGRAM, ConversionError, TinycnnError, UsageError
 from tinycnn.nn import strictjson
 from tinycnn.nn.architectures import ARCHITECTURES
 from tinycnn.nn.architectures.torchvision import TORCHVISION
@@ -19,6 +20,7 @@ from tinycnn.nn.preprocessing import ColorMode, Interpolation, Preprocessing, St
 from tinycnn.nn.types import Shape
 
 from .scores import Choice
+from .texts import decode
 
 EPILOG = f"""\
 examples:
@@ -80,6 +82,10 @@ def _preprocessing(group: Any) -> None:
         "--interpolation", choices=get_args(Interpolation), help="default: nearest, as load_img"
     )
     group.add_argument("--crop-to-aspect-ratio", action="store_true", default=None)
+    group.add_argument(
+        "--fractional-crop", action="store_true", default=None,
+        help="crop at fractions of a pixel, as ImageOps.fit; default: at whole ones, as load_img",
+    )  # fmt: skip
     group.add_argument("--scale", type=_number, help="factor for grey levels, such as 1/127.5")
     group.add_argument(
         "--offset", type=_numbers, metavar="N[,N,N]",
@@ -113,8 +119,8 @@ def _provenance(group: Any) -> None:
 
 
 PREPROCESSING = (
-    *("color_mode", "interpolation", "crop_to_aspect_ratio", "scale", "offset"),
-    *("standardization", "mean", "std", "bgr"),
+    *("color_mode", "interpolation", "crop_to_aspect_ratio", "fractional_crop"),
+    *("scale", "offset", "standardization", "mean", "std", "bgr"),
 )
 
 
@@ -143,7 +149,12 @@ def labels(options: argparse.Namespace) -> tuple[str, ...]:
         if "," not in text and ("/" in text or path.suffix == ".txt"):
             raise UsageError(f"--labels: no file {text}")
         return _checked(tuple(part.strip() for part in text.split(",")))
-    data = _small_file(path)
+    try:
+        data, remark = decode(_small_file(path))
+    except ConversionError as error:
+        raise UsageError(f"--labels {path}: {error}") from None
+    if remark:
+        print(f"note: {path}: {remark}", file=sys.stderr)
     lines = (re.sub(r"^\d+[:\s]\s*", "", line.strip()) for line in data.splitlines())
     return _checked(tuple(line for line in lines if line))
 
@@ -215,7 +226,7 @@ def _accuracy(path: Path) -> dict[str, Figures]:
     """Read ``{"XR_WRIST": {"studies": 90, "true_positive": 40, ...}, "all": ...}``."""
     names = {f.name for f in dataclasses.fields(Figures)}
     try:
-        data = strictjson.loads(_small_file(path))
+        data = strictjson.loads(_small_file(path).decode("utf-8"))
         if not isinstance(data, dict) or not all(
             isinstance(v, dict) and set(v) <= names for v in data.values()
         ):
@@ -225,15 +236,15 @@ def _accuracy(path: Path) -> dict[str, Figures]:
         raise UsageError(f"--accuracy {path}: {error}") from error
 
 
-def _small_file(path: Path) -> str:
+def _small_file(path: Path) -> bytes:
     try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(MAX_LABELS_FILE + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
-    if len(text) > MAX_LABELS_FILE:
-        raise UsageError(f"{path}: longer than {MAX_LABELS_FILE} characters")
-    return text
+        with path.open("rb") as file:
+            data = file.read(MAX_LABELS_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(data) > MAX_LABELS_FILE:
+        raise UsageError(f"{path}: longer than {MAX_LABELS_FILE} bytes")
+    return data
 
 
 def _number(text: str) -> float:

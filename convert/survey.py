@@ -15,7 +15,7 @@ from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import INPUT, Graph, Tensor
 from tinycnn.nn.types import Array, Shape
 
-from . import keras, pytorch
+from . import keras, pytorch, teachable
 from .fitting import fitting
 from .foreign import describe_folder
 from .hdf5_tree import Group
@@ -144,6 +144,8 @@ def _keras(path: Path, shape: Shape | None) -> Survey:
         if not watcher.problems or str(error).startswith("the "):
             problems = (str(error),)
     sound = found if not watcher.problems else None
+    if found and found.classes:
+        notes += (teachable.recognised(found.labels, found.remark),)
     return Survey(
         kind, origin, model.name, found.graph.input_shape if found else model_shape(model, shape),
         tuple(watcher.rows) or tuple(_unwired(model)), problems, notes=notes,

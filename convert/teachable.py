@@ -1,7 +1,7 @@
 """Exports of Google's Teachable Machine: `keras_model.h5` with `labels.txt`, alone or in a zip.
 
-They are recognised by both: nested Sequentials as that program writes them, and labels numbered
-from 0. Then labels and the preparation of images are known, which the `.h5` alone does not tell.
+They are recognised by their layers: nested Sequentials as that program, and no other, writes them.
+Then the preparation of images is known, which the `.h5` does not tell, and mostly the labels.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import re
 import stat
 from pathlib import Path
 
+from tinycnn.errors import ConversionError
 from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.types import Shape
 
 from .keras_config import LayerConfig, ModelConfig, Ref
+from .texts import decode
 
 MODEL, LABELS = "keras_model.h5", "labels.txt"
 MAX_LABELS = 1 << 16  # bytes
@@ -21,7 +23,7 @@ INPUT: Shape = (224, 224, 3)
 # As in the sample code that comes with each export:
 # ImageOps.fit(image, (224, 224), Image.Resampling.LANCZOS), then x / 127.5 - 1.
 PREPROCESSING = Preprocessing(
-    "rgb", "lanczos", crop_to_aspect_ratio=True, scale=1 / 127.5, offset=-1.0
+    "rgb", "lanczos", crop_to_aspect_ratio=True, scale=1 / 127.5, offset=-1.0, fractional_crop=True
 )
 
 
@@ -45,30 +47,61 @@ def count_classes(model: ModelConfig) -> int:
     return units if last.get("use_bias") is False and type(units) is int else 0
 
 
-def labels(data: bytes, classes: int) -> tuple[str, ...]:
-    """Read lines such as "0 Class 1"; none unless there is exactly one for each class."""
+def labels(data: bytes | None, classes: int) -> tuple[tuple[str, ...], str]:
+    """Read labels, one line for each class, such as "0 Class 1", with numbers or without.
+
+    Also what there is to say of the file: how it was read, or why it was not; None: there is none.
+    """
+    if data is None:
+        return (), f"there is no {LABELS} beside it"
     try:
-        lines = [line.strip() for line in data[: MAX_LABELS + 1].decode("utf-8-sig").splitlines()]
-    except UnicodeDecodeError:
-        return ()
-    found = [re.fullmatch(r"(\d{1,4}) (.+)", line, re.ASCII) for line in lines if line]
-    names = tuple(m[2].strip() for m in found if m and m[2].isprintable())
-    numbers = [int(m[1]) for m in found if m]
-    fits = 0 < classes == len(found) == len(names) and numbers == list(range(classes))
-    return names if fits and len(data) <= MAX_LABELS else ()
+        if len(data) > MAX_LABELS:
+            raise ConversionError(f"more than {MAX_LABELS} bytes")
+        text, remark = decode(data)
+        names = _names([line.strip() for line in text.splitlines()], classes)
+    except ConversionError as error:
+        return (), f"{LABELS} cannot be read: {error}"
+    return names, f"{LABELS} is {remark}" if remark else ""
 
 
-def beside(path: Path) -> bytes:
-    """Return what `labels.txt` beside a model holds; nothing if it is no small regular file."""
+def _names(lines: list[str], classes: int) -> tuple[str, ...]:
+    lines = [line for line in lines if line]
+    if len(lines) != classes:
+        raise ConversionError(f"{len(lines)} labels for {classes} classes")
+    numbered = [m for line in lines if (m := re.fullmatch(r"(\d{1,4})\s+(.+)", line, re.ASCII))]
+    if numbered and [int(m[1]) for m in numbered] != list(range(classes)):
+        raise ConversionError(f"its lines are not numbered from 0 to {classes - 1}, nor without")
+    names = tuple(m[2] for m in numbered) or tuple(lines)
+    if not all(name.isprintable() for name in names):
+        raise ConversionError("it holds what cannot be printed")
+    return names
+
+
+def recognised(names: tuple[str, ...], remark: str) -> str:
+    """Say that a file is an export, how its images are prepared, and what is known of its labels.
+
+    ``names`` and ``remark``: as `labels` gives them.
+    """
+    with_labels = f" with the labels {', '.join(names)}" if names else ""
+    unknown = "" if names else ", so that its labels are unknown; give --labels"
+    return (
+        f"recognised: an export of Teachable Machine{with_labels}; images are prepared as its "
+        "sample code does (RGB, the middle square, lanczos, x / 127.5 - 1), where no option says "
+        f"otherwise{f'; {remark}' * bool(remark)}{unknown}"
+    )
+
+
+def beside(path: Path) -> bytes | None:
+    """Return what `labels.txt` beside a model holds; None if it is no small regular file."""
     file = path.with_name(LABELS)
     try:
         status = file.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_LABELS:
-            return b""
+        if not stat.S_ISREG(status.st_mode):
+            return None
         with file.open("rb") as stream:
             return stream.read(MAX_LABELS + 1)
     except OSError:
-        return b""
+        return None
 
 
 def _chained(layer: LayerConfig) -> list[LayerConfig]:

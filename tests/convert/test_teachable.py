@@ -1,18 +1,27 @@
 """Exports of Teachable Machine: what is recognised, what is not, and hostile archives."""
 
+import codecs
+import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 from tinycnn.convert import __main__ as command
 from tinycnn.convert import keras, teachable
 from tinycnn.convert.hdf5 import read as read_here
+from tinycnn.convert.survey import survey
 
+import tinycnn
 from tests.convert.keras_files import layer, write_h5
+from tests.corpus import CORPUS, WILD
 from tinycnn.errors import ConversionError
 from tinycnn.nn import modelfile
 from tinycnn.nn.preprocessing import Preprocessing
+from tinycnn.studies.images import read_picture
 
+NO_TEXT = "neither UTF-8, UTF-16 with its mark nor Windows-1252; save it as UTF-8"
 LABELS = b"0 cat\n1 a dog, or two\n"
 SIZE = [None, 224, 224, 3]
 
@@ -107,7 +116,9 @@ def test_options_override(zipped, capsys):
     model = modelfile.load(zipped.with_suffix(".safetensors"))
     assert model.labels == ("a", "b")
     assert model.decision.positive == 1
-    expected = Preprocessing("rgb", "lanczos", True, scale=1 / 255, offset=0.0)
+    expected = Preprocessing(
+        "rgb", "lanczos", True, scale=1 / 255, offset=0.0, fractional_crop=True
+    )
     assert model.preprocessing == expected
 
 
@@ -126,34 +137,93 @@ def test_other_structures_are_not_recognised(options, export):
     assert (found.classes, found.labels) == (0, ())
 
 
+READ = {
+    "numbers": b"0 cat\n1 dog\n",
+    "as Windows writes them": b"\xef\xbb\xbf0 cat\r\n1 dog\r\n\r\n",
+    "no numbers": b"cat\ndog\n",
+    "tabs": b"0\tcat\n1\tdog",
+    "UTF-16": "0 cat\r\n1 dog\r\n".encode("utf-16"),
+    "UTF-16, big end first": codecs.BOM_UTF16_BE + "cat\ndog".encode("utf-16-be"),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_labels_in_every_form(name, export):
+    (export / "labels.txt").write_bytes(READ[name])
+    found = keras.read(export / "keras_model.h5", read_hdf5=read_here)
+    assert (found.labels, found.remark) == (("cat", "dog"), "")
+
+
+def test_labels_of_windows_1252(export, capsys):
+    (export / "labels.txt").write_bytes("0 Lungenentzündung\n1 kein Befund\n".encode("cp1252"))
+    assert command.main([str(export / "keras_model.h5")]) == 0
+    assert "labels.txt is not UTF-8, so it is read as Windows-1252" in capsys.readouterr().out
+    model = modelfile.load(export / "keras_model.safetensors")
+    assert model.labels == ("Lungenentzündung", "kein Befund")
+    assert model.preprocessing == teachable.PREPROCESSING
+
+
 @pytest.mark.parametrize(
-    "data",
+    ("data", "words"),
     [
-        b"",
-        b"cat\ndog\n",
-        b"0 cat\n",
-        b"1 cat\n2 dog\n",
-        b"0 cat\n1 dog\n2 cow\n",
-        b"0 cat\n1 \x1b[31mdog\n",
-        b"0 cat\n1 \xff\n",
-        b"0 cat\n1 dog" + b" " * 70_000,
-        "\u0660 cat\n\u0661 dog\n".encode(),
+        (b"", "0 labels for 2 classes"),
+        (b"0 cat\n", "1 labels for 2 classes"),
+        (b"1 cat\n2 dog\n", "its lines are not numbered from 0 to 1, nor without"),
+        (b"0 cat\ndog\n", "its lines are not numbered from 0 to 1, nor without"),
+        (b"0 cat\n1 dog\n2 cow\n", "3 labels for 2 classes"),
+        (b"0 cat\n1 \x1b[31mdog\n", "it holds what cannot be printed"),
+        (b"0 cat\n1 \x81\n", NO_TEXT),
+        ("0 cat\n1 dog\n".encode("utf-16-le"), NO_TEXT),
+        (codecs.BOM_UTF16_LE + b"0", NO_TEXT),
+        (b"0 cat\n1 dog" + b" " * 70_000, "more than 65536 bytes"),
+        (None, "there is no labels.txt beside it"),
     ],
 )
-def test_other_labels_are_not_recognised(data, export):
-    (export / "labels.txt").write_bytes(data)
-    assert keras.read(export / "keras_model.h5", read_hdf5=read_here).labels == ()
-
-
-def test_labels_as_windows_writes_them():
-    assert teachable.labels(b"\xef\xbb\xbf0 cat\r\n1 dog\r\n\r\n", 2) == ("cat", "dog")
-
-
-def test_labels_that_are_no_file(export):
+def test_labels_that_cannot_be_read_are_told_and_images_prepared(data, words, export, capsys):
+    """What the images need is known by the layers: it was forgotten with the labels."""
     (export / "labels.txt").unlink()
-    assert keras.read(export / "keras_model.h5", read_hdf5=read_here).labels == ()
+    if data is not None:
+        (export / "labels.txt").write_bytes(data)
+    assert command.main([str(export / "keras_model.h5")]) == 0
+    out = capsys.readouterr().out
+    assert f"{words}, so that its labels are unknown; give --labels" in out
+    assert "recognised: an export of Teachable Machine; images are prepared as" in out
+    model = modelfile.load(export / "keras_model.safetensors")
+    assert (model.labels, model.preprocessing) == ((), teachable.PREPROCESSING)
+
+
+def test_a_folder_called_labels(export):
+    (export / "labels.txt").unlink()
     (export / "labels.txt").mkdir()
     assert keras.read(export / "keras_model.h5", read_hdf5=read_here).labels == ()
+
+
+def test_inspect_tells_it_too(export):
+    (note,) = survey(export / "keras_model.h5").notes
+    assert note.startswith("recognised: an export of Teachable Machine with the labels cat, a dog")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_the_option_reads_the_same_files(encoding, export, capsys):
+    (export / "mine.txt").write_bytes("0 gesund\n1 Tümor\n".encode(encoding))
+    options = ["--labels", str(export / "mine.txt")]
+    assert command.main([str(export / "keras_model.h5"), *options]) == 0
+    assert modelfile.load(export / "keras_model.safetensors").labels == ("gesund", "Tümor")
+    assert ("read as Windows-1252" in capsys.readouterr().err) == (encoding == "cp1252")
+    (export / "mine.txt").write_bytes(b"\x81")
+    assert command.main([str(export / "keras_model.h5"), *options, "--force"]) == 2
+    assert f"mine.txt: {NO_TEXT}" in capsys.readouterr().err
+
+
+def test_images_are_cropped_as_the_sample_code_does(tmp_path):
+    """ImageOps.fit begins at half a pixel where the margin is odd."""
+    random = np.random.default_rng(4)
+    for width, height in [(39, 51), (43, 52), (64, 48), (50, 50), (7, 224), (300, 225), (3, 2)]:
+        image = Image.fromarray(random.integers(0, 256, (height, width, 3), np.uint8))
+        image.save(tmp_path / "a.png")
+        wanted = ImageOps.fit(image, (24, 20), Image.Resampling.LANCZOS)
+        found = read_picture(str(tmp_path / "a.png"), (20, 24), teachable.PREPROCESSING)
+        np.testing.assert_array_equal(found.pixels, np.asarray(wanted))
 
 
 @pytest.mark.parametrize(
@@ -191,3 +261,22 @@ def test_truncated_archives(zipped):
         zipped.write_bytes(data[:size])
         with pytest.raises(ConversionError):
             keras.read(zipped, read_hdf5=read_here)
+
+
+WILD_ONES = ("18-teachable-labels-not-utf8", "19-teachable-crop-half-a-pixel")
+STUDY = Path(__file__).resolve().parents[2] / "demos/sample_studies/XR_WRIST"
+
+
+@pytest.mark.skipif(not WILD.is_dir(), reason="../shared/wild is not there")
+@pytest.mark.parametrize("name", WILD_ONES)
+def test_scores_of_its_sample_code(name, tmp_path):
+    """The golden is tf_keras with Pillow's ImageOps.fit, on the study that ships."""
+    shutil.copy(WILD / name / "labels.txt", tmp_path)
+    shutil.copy(CORPUS / "chest_teachable/keras_model.h5", tmp_path)
+    assert command.main([str(tmp_path / "keras_model.h5")]) == 0
+    model = tinycnn.load(tmp_path / "keras_model.safetensors")
+    assert len(model.model.labels) == 3
+    (result,) = tinycnn.predict_studies(STUDY, model)
+    scores = [row.scores for row in result.judged]
+    with np.load(WILD / name / "expected.npz") as golden:
+        np.testing.assert_allclose(scores, golden["y"], atol=1e-5)

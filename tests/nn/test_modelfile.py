@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,17 @@ def test_what_is_not_finite_is_not_written(value, dtype, tmp_path):
     with pytest.raises(ModelFileError, match="dense/bias"):
         modelfile.save(model, tmp_path / "m.safetensors", dtype)
     assert not os.listdir(tmp_path)
+
+
+def test_what_older_versions_do_not_know_is_written_only_where_it_counts(tmp_path):
+    model = small()
+    channels = model.preprocessing.color_mode
+    cropped = Preprocessing(channels, crop_to_aspect_ratio=True, fractional_crop=True)
+    for name, preprocessing in (("old", model.preprocessing), ("new", cropped)):
+        changed = replace(model, preprocessing=preprocessing)
+        modelfile.save(changed, tmp_path / name)
+        assert modelfile.load(tmp_path / name).preprocessing == preprocessing
+        assert (b"fractional_crop" in (tmp_path / name).read_bytes()) == (name == "new")
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path):

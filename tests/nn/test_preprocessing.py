@@ -58,6 +58,7 @@ def test_the_pixels_stay_as_they_are():
     ("settings", "message"),
     [
         ({"standardization": "featurewise"}, "mean needs 3 values"),
+        ({"fractional_crop": True}, "fractional_crop needs crop_to_aspect_ratio"),
         ({"standardization": "featurewise", "mean": (1.0,), "std": (1.0, 2.0)}, "std needs 3"),
         ({"mean": (1.0,)}, "mean needs 0 values"),
         ({"standardization": "samplewise", "std": (1.0,)}, "std needs 0"),

@@ -124,6 +124,8 @@ def to_json(model: Model) -> dict[str, Any]:
     if model.decision.calibration is None:  # versions before calibration read these files, too
         for name in CALIBRATED:
             del rest["decision"][name]
+    if not model.preprocessing.fractional_crop:  # nor do they know this
+        del rest["preprocessing"]["fractional_crop"]
     return {
         "format": FORMAT,
         "labels": list(model.labels),

@@ -23,7 +23,8 @@ class Preprocessing:
 
     First the picture (see `tinycnn.studies.images`): ``color_mode``, then the resize to the
     network's height and width with Pillow's filter ``interpolation`` (Keras's `load_img` default
-    is "nearest"); ``crop_to_aspect_ratio`` cuts the middle out first instead of stretching.
+    is "nearest"); ``crop_to_aspect_ratio`` cuts the middle out first instead of stretching: at
+    whole pixels, as `load_img`, or with ``fractional_crop`` as Pillow's ``ImageOps.fit``.
     Then the numbers (`normalise`), in the order of Keras's ``ImageDataGenerator``: channel order,
     ``x * scale + offset``, then the standardization: "samplewise" (every image to mean 0 and
     deviation 1) or "featurewise" (``mean`` and ``std`` of the training set, one per channel).
@@ -38,6 +39,7 @@ class Preprocessing:
     standardization: Standardization = "none"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    fractional_crop: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what would only fail, or lie, with the first image."""
@@ -51,6 +53,8 @@ class Preprocessing:
                 )
         if isinstance(self.offset, tuple) and len(self.offset) != channels:
             raise ModelFileError(f"preprocessing: offset needs 1 or {channels} values")
+        if self.fractional_crop and not self.crop_to_aspect_ratio:
+            raise ModelFileError("preprocessing: fractional_crop needs crop_to_aspect_ratio")
         if self.bgr and channels != 3:
             raise ModelFileError("preprocessing: bgr needs color_mode 'rgb'")
         numbers = [self.scale, *np.atleast_1d(self.offset), *self.mean, *self.std]
