@@ -21,7 +21,7 @@ from . import keras, options, pytorch, teachable
 from .assumptions import assumptions
 from .keras_check import compare
 from .proof import prove
-from .scores import with_probabilities
+from .scores import ended_in, with_probabilities
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +60,7 @@ def _write(chosen: argparse.Namespace, name: str, draft: Path) -> Mapping[str, s
     if found.note:
         print(f"note: {found.note}")
     if not found.classes:  # of a Teachable Machine all is known
-        print(*assumptions(model, chosen, found.usual), sep="\n")
+        print(*assumptions(model, chosen, found.usual, bool(found.note)), sep="\n")
     if scores:
         print(scores)
     modelfile.save(model, draft, chosen.dtype)
@@ -80,7 +80,7 @@ def _prove(written: Model, chosen: argparse.Namespace, places: Mapping[str, str]
 def _read(chosen: argparse.Namespace) -> keras.Imported:
     if pytorch.is_pytorch(chosen.model):
         network = chosen.architecture, chosen.input, chosen.classes, chosen.alpha
-        return pytorch.read(chosen.model, *network)
+        return pytorch.read(chosen.model, *network, chosen.activation)
     return keras.read(
         chosen.model, _architecture(chosen), _given_input(chosen), kernels=chosen.kernels
     )
@@ -126,7 +126,8 @@ def _output(chosen: argparse.Namespace) -> Path:
 def _architecture(chosen: argparse.Namespace) -> Graph | None:
     if chosen.architecture is None:
         return None
-    return build(chosen.architecture, chosen.input, chosen.classes, chosen.alpha)
+    graph = build(chosen.architecture, chosen.input, chosen.classes, chosen.alpha)
+    return ended_in(graph, chosen.activation)
 
 
 def _given_input(chosen: argparse.Namespace) -> tuple[int, ...] | None:
@@ -134,14 +135,19 @@ def _given_input(chosen: argparse.Namespace) -> tuple[int, ...] | None:
 
 
 def _describe(model: Model, origin: str, verbose: bool) -> str:
-    graph = model.graph
+    graph, several = model.graph, model.classes > 1
     lines = [graph.summary()] if verbose else []
     size = "x".join(map(str, graph.input_shape))
     lines.append(
         f"{model.name}: {len(graph.nodes)} layers, {graph.parameters:,} parameters, "
         f"{graph.macs / 1e6:,.1f} million multiply-adds; input {size}, "
-        f"{model.classes} score{'s' * (model.classes > 1)}; from {origin}"
+        f"{model.classes} {'independent ' * model.independent}score{'s' * several}; from {origin}"
     )
+    if model.independent:
+        lines.append(
+            "its scores are sigmoids: any number of labels can be true of one image, and each has "
+            "its own probability and threshold"
+        )
     return "\n".join(lines)
 
 

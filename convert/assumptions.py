@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 
 from tinycnn.nn import layers as nn
+from tinycnn.nn.endings import activation_of, last_layer
 from tinycnn.nn.graph import INPUT, Graph
 from tinycnn.nn.model import Model
 
@@ -13,8 +14,13 @@ SCALING = ("scale", "offset", "standardization")
 GEOMETRY = (nn.Resizing, nn.ZeroPadding2D, nn.Cropping2D, nn.Permute, nn.Identity, nn.Dropout)
 
 
-def assumptions(model: Model, chosen: argparse.Namespace, usual: str) -> Iterator[str]:
-    """Yield a line for each thing that was assumed; ``usual``: how others prepare such inputs."""
+def assumptions(
+    model: Model, chosen: argparse.Namespace, usual: str, said: bool = False
+) -> Iterator[str]:
+    """Yield a line for each thing that was assumed; ``usual``: how others prepare such inputs.
+
+    ``said``: whether the network's end was told already.
+    """
     p, inside = model.preprocessing, scales_itself(model.graph)
     scaled = [f"--{name}" for name in SCALING if getattr(chosen, name) is not None]
     if scaled and inside:
@@ -34,6 +40,12 @@ def assumptions(model: Model, chosen: argparse.Namespace, usual: str) -> Iterato
         yield (
             f"assumed, because no option says otherwise: images are resized with "
             f"{p.interpolation!r}, load_img's default; else give --interpolation"
+        )
+    ending = activation_of(last_layer(model.graph))
+    if chosen.architecture and not (chosen.activation or said) and ending == "softmax":
+        yield (
+            "assumed, because no option says otherwise: one label excludes the others (softmax); "
+            "if several can be true of one image, give --activation sigmoid"
         )
     if chosen.architecture and not chosen.input:
         size = "x".join(map(str, model.input_shape))

@@ -17,17 +17,20 @@ import numpy as np
 
 from tinycnn.errors import ConversionError, TinycnnError
 from tinycnn.nn.architectures.torchvision import TORCHVISION
+from tinycnn.nn.endings import last_layer
 from tinycnn.nn.graph import Graph, Node
 from tinycnn.nn.layers import Flatten
 from tinycnn.nn.types import Array, Shape
 
 from .foreign_safetensors import read_safetensors
 from .keras import ZIP_MAGIC, Imported
+from .scores import Choice, ended_in
 from .torch_files import LEGACY_MAGIC, Saved, is_archive, read_archive, read_legacy
-from .torch_state import State, find_state, some, with_head
+from .torch_state import State, comes_first, find_state, some, with_head
 from .torch_tensors import Tensor
 
 SIZE = (224, 224)
+CHEXNET = 14  # labels of ChestX-ray14, and of CheXpert
 # Keras's weight -> PyTorch's
 NAMES = {
     "kernel": "weight",
@@ -66,19 +69,21 @@ def read(
     input_shape: Shape | None = None,
     classes: int | None = None,
     alpha: float = 1.0,
+    activation: Choice | None = None,
 ) -> Imported:
     """Read a state dict into torchvision's network ``architecture``.
 
     ``input_shape`` (H, W, C): 224x224 and the file's channels if not given. ``classes``: as in
     the file; ConversionError, with the file's name, if that differs, and for all that cannot be
-    converted.
+    converted. ``activation``: what makes scores of the logits, which no state dict holds.
     """
     path = Path(path)
     try:
         with path.open("rb") as file:
             saved = _saved(file)
             state = find_state(saved.value)
-            return _convert(state, saved.origin, architecture, input_shape, classes, alpha)
+            network = architecture, input_shape, classes, alpha
+            return _convert(state, saved.origin, *network, activation)
     except OSError as error:
         raise ConversionError(f"cannot read {path}: {error.strerror or error}") from error
     except TinycnnError as error:
@@ -86,11 +91,12 @@ def read(
 
 
 def survey(path: Path) -> tuple[str, State, list[str]]:
-    """What wrote a state dict, its tensors (not to be read any more), and the networks it fits."""
+    """What wrote a state dict, its tensors (not to be read any more), and options that it fits."""
     with path.open("rb") as file:
         saved = _saved(file)
         state = find_state(saved.value)
-        return saved.origin, state, [name for name in TORCHVISION if _fits(state, name, 1.0)]
+        fits = [f"--architecture {name}" for name in TORCHVISION if _fits(state, name, 1.0)]
+        return saved.origin, state, fits
 
 
 def _saved(file: IO[bytes]) -> Saved:
@@ -112,6 +118,7 @@ def _convert(
     input_shape: Shape | None,
     classes: int | None,
     alpha: float,
+    activation: Choice | None,
 ) -> Imported:
     if name not in TORCHVISION:
         what = "say which network: --architecture NAME" if name is None else f"no {name!r} here"
@@ -119,6 +126,7 @@ def _convert(
             f"a state dict of PyTorch with {len(state)} tensors; {what}; "
             f"names are {', '.join(TORCHVISION)}{_hint(state, alpha)}"
         )
+    given = state
     graph, state = _network(state, name, input_shape, classes, alpha)
     if problems := list(_problems(graph, state)):
         raise ConversionError(
@@ -126,7 +134,10 @@ def _convert(
         )
     weights = {f"{n.layer.name}/{w}": a for n in graph.nodes for w, a in _arrays(graph, n, state)}
     graph.check_weights(weights)
-    note, usual = _notes(graph)
+    head = last_layer(graph).name
+    ending = activation or _ending(given, head, graph.output_shape[0])
+    graph = ended_in(graph, ending)
+    note, usual = _notes(graph, ending, asked=activation is not None)
     return Imported(graph, weights, name, f"{origin}, torchvision's {name}", note=note, usual=usual)
 
 
@@ -226,13 +237,34 @@ def _rows_last(array: Array, picture: Shape) -> Array:
     return whole.transpose(0, 2, 3, 1).reshape(len(array), -1)
 
 
-def _notes(graph: Graph) -> tuple[str, str]:
+def _ending(state: State, head: str, classes: int) -> Choice:
+    """What makes scores of the logits; ConversionError where the file tells that it is not usual.
+
+    CheXNet's is Sequential(Linear, Sigmoid), of 14 labels, where torchvision has a Linear layer.
+    """
+    if classes == 1:
+        return "sigmoid"
+    if not comes_first(state, head):
+        return "softmax"
+    if classes == CHEXNET:
+        return "sigmoid"
+    raise ConversionError(
+        f"{head}.0 is the first layer of a Sequential, and a state dict does not say what follows "
+        "it: give --activation sigmoid (each label by itself) or softmax (one label of all)"
+    )
+
+
+def _notes(graph: Graph, ending: Choice, asked: bool) -> tuple[str, str]:
     """What the conversion assumes; and how inputs were usually prepared."""
-    ending = "sigmoid" if graph.output_shape == (1,) else "softmax"
+    ours = {"none": "them, too", "sigmoid": "a sigmoid of each", "softmax": "a softmax of them"}
     note = (
         "taken to be torchvision's network, whose layers without weights no state dict holds; "
-        f"PyTorch's ends in logits, this one in a {ending} of them"
+        f"PyTorch's ends in logits, this one in {ours[ending]}"
     )
+    if not asked and ending == "softmax":
+        note += "; if several labels can be true of one image, give --activation sigmoid"
+    elif not asked and graph.output_shape[0] > 1:
+        note += f", as CheXNet's {CHEXNET} labels; --activation softmax if one excludes the others"
     if graph.input_shape[-1] == 1:
         return note, "ToTensor() is --scale 1/255"
     return note, (

@@ -267,12 +267,11 @@ def _arrays(group: Group, path: str) -> Iterator[Stored]:
 
 def _pytorch(path: Path, shape: Shape | None) -> Survey:
     """A state dict of PyTorch: names, shapes and types of its tensors."""
-    origin, state, names = pytorch.survey(path)
+    origin, state, fits = pytorch.survey(path)
     stored = tuple(Stored(name, t.shape, t.storage.kind.name) for name, t in state.items())
-    fits = tuple(f"--architecture {name}" for name in names)
     problem = "holds weights alone: the conversion needs --architecture"
     return Survey(
-        "pytorch", f"{origin}, weights alone", arrays=stored, fits=fits, problems=(problem,)
+        "pytorch", f"{origin}, weights alone", arrays=stored, fits=tuple(fits), problems=(problem,)
     )
 
 

@@ -56,6 +56,11 @@ def with_head(state: State, head: str) -> dict[str, Tensor]:
     }
 
 
+def comes_first(state: State, head: str) -> bool:
+    """Whether the head is a Sequential that begins with its Linear layer: something follows it."""
+    return f"{head}.0.weight" in state and f"{head}.weight" not in state
+
+
 def some(items: Iterable[Any], limit: int = 4) -> str:
     """Spell the first of ``items``, and how many more there are."""
     listed = [str(item) for item in items]

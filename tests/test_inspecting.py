@@ -27,7 +27,7 @@ from tinycnn.nn.modelfile import save
 KEYS = {
     *("schema", "file", "bytes", "sha256", "format", "origin", "name", "input_shape"),
     *("output_shape", "layers", "parameters", "macs", "memory", "arrays", "fits"),
-    *("optimizer_state", "problems", "notes", "preprocessing", "labels", "decision"),
+    *("independent", "optimizer_state", "problems", "notes", "preprocessing", "labels", "decision"),
     *("provenance", "self_test"),
 }
 

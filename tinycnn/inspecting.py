@@ -86,6 +86,8 @@ def _is_ours(file: Path) -> bool:
 
 
 def _described(file: Path, found: Survey) -> dict[str, Any]:
+    from tinycnn.nn.endings import are_independent
+
     problems = [
         {"layer": row.name, "class": row.kind, "reason": row.problem}
         for row in found.rows
@@ -104,6 +106,7 @@ def _described(file: Path, found: Survey) -> dict[str, Any]:
         "name": found.name,
         "input_shape": found.input_shape,
         "output_shape": found.graph.output_shape if found.graph else None,
+        "independent": are_independent(found.graph) if found.graph else None,
         "layers": [
             {
                 "name": row.name,
@@ -218,6 +221,9 @@ def _sums(report: dict[str, Any]) -> Iterator[str]:
         arena = f", {spell_size(memory['arena'])} in the kernels' arena" if memory["arena"] else ""
         live = spell_size(memory["activations"])
         yield f"Memory: weights {spell_size(memory['weights'])}, activations {live}{arena}"
+    if report["independent"]:
+        count = report["output_shape"][-1]
+        yield f"Scores: {count} independent labels, each with its own probability (sigmoids)"
     if report["optimizer_state"]:
         yield "Optimizer state: there, and not read"
 

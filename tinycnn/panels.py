@@ -144,7 +144,7 @@ def _decision(models: list[Model], setup: Setup) -> Decision:
     model = models[0]
     changes = {"rule": setup.rule, "threshold": setup.threshold}
     given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
-    if given and model.decision.positive is None:
+    if given and model.decision.positive is None and not model.independent:
         raise UsageError(
             f"--{next(iter(given))}: model {model.name!r} looks for no label; "
             "its verdict is the label with the highest mean score"

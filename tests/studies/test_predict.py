@@ -169,8 +169,8 @@ def test_csv_keeps_the_notes(run, tmp_path):
     Image.fromarray(np.arange(1000, 1108, dtype=np.uint16).reshape(9, 12)).save(tmp_path / "a.png")
     _, out, _ = run(tmp_path, "--csv", "--rule", "max", "--threshold", "0.3")
     (row,) = csv.DictReader(io.StringIO(out))
-    columns = ["rule", "threshold", "notes", "temperature", "threshold_of"]
-    assert list(row)[-5:] == columns
+    columns = ["rule", "threshold", "notes", "temperature", "threshold_of", "labels_found"]
+    assert list(row)[-6:] == columns
     assert (row["rule"], row["threshold"]) == ("max", "0.3")
     assert "taken as 12 bits in a 16-bit file" in row["notes"]
 

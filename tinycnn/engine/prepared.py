@@ -68,6 +68,7 @@ def recall(
         provenance=records.provenance(model["provenance"]),
         self_test=records.self_test(model["self_test"]) if x.size else None,
         test_input=x if x.size else None,  # making it takes 2 ms
+        independent=data["independent"],
         name=name,
     ), program
 
@@ -84,6 +85,7 @@ def keep(digest: str, threads: int, model: Model, program: Program) -> None:
         "table": program.table.shape,
         "image": model.input_shape,
         "classes": model.classes,
+        "independent": model.independent,
         "model": rest,
     }
     text = json.dumps(data).encode()

@@ -236,6 +236,13 @@ class Model:
         return self.graph.output_shape[-1]
 
     @cached_property
+    def independent(self) -> bool:
+        """Whether each score is a probability by itself, and none excludes another: sigmoids."""
+        from tinycnn.nn.endings import are_independent
+
+        return are_independent(self.graph)
+
+    @cached_property
     def test_input(self) -> Array | None:
         """What the self-test is run on, (1, H, W, C); None without one."""
         test = self.self_test

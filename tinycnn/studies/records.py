@@ -37,6 +37,7 @@ COLUMNS = (
     "notes",
     "temperature",
     "threshold_of",
+    "labels_found",
 )
 
 
@@ -125,6 +126,7 @@ def _model(source: Source) -> dict[str, Any]:
         "preprocessing": asdict(model.preprocessing),
         "labels": list(model.labels),
         "positive": positive,
+        "independent": model.independent,
         "calibration": None if calibration is None else asdict(calibration),
         "demonstration": provenance.demonstration,
         "trained_on": provenance.trained_on,
@@ -145,6 +147,7 @@ def _study(result: StudyResult) -> dict[str, Any]:
         "verdict": result.verdict,
         "positive": result.positive,
         "probability": result.probability,
+        **({"findings": list(map(asdict, result.findings))} if result.findings else {}),
         **_members(result.members),
         "rule": result.decision.rule,
         "threshold": result.decision.threshold,
@@ -205,10 +208,18 @@ def _csv_row(row: Row, result: StudyResult) -> Iterable[object]:
     yield from (row.probability, row.reason, result.verdict, result.probability)
     yield result.cautions[0]
     decision = result.decision
-    yield from ("", "") if decision.positive is None else (decision.rule, decision.threshold)
+    decided = decision.positive is not None or result.findings
+    yield from (decision.rule, decision.threshold) if decided else ("", "")
     yield "; ".join(row.notes)
     one = decision.positive is not None and not result.members  # several have several temperatures
     yield from (decision.temperature if one else "", result.threshold_of)
+    yield _found(row, result)
+
+
+def _found(row: Row, result: StudyResult) -> str:
+    """Of independent labels, those that one view shows by itself."""
+    pairs = zip(result.labels, row.scores, strict=False) if result.findings else ()
+    return "; ".join(label for label, score in pairs if score >= result.decision.threshold)
 
 
 def cell(value: object) -> object:

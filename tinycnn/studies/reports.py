@@ -11,11 +11,13 @@ from tinycnn.lightclass import dataclass
 from tinycnn.nn.model import Model
 from tinycnn.studies.finder import Entry, Folder
 from tinycnn.studies.names import counted, printable
-from tinycnn.studies.result import Row, StudyResult
+from tinycnn.studies.result import Finding, Row, StudyResult
 from tinycnn.studies.worth import cautions, mark
 
+MOST_FINDINGS = 20  # of independent labels that are shown of a study
 TOP = 3  # labels that are shown of a view where none is looked for
 WIDTH = 96
+KINDS = {"mean": "mean", "max": "largest"}  # rule -> what of the views' probabilities counts
 NAME_WIDTHS = (20, 40)  # of the column of file names
 KEPT_STRAY = 1000  # stray files that are remembered; more are only counted
 
@@ -65,8 +67,10 @@ class Tally:
         self.studies += 1
         if result.verdict is None:
             self.without_verdict += 1
-        else:
-            self.verdicts[result.verdict] = self.verdicts.get(result.verdict, 0) + 1
+        else:  # of independent labels each is counted: there are as many verdicts as subsets
+            found = [finding.label for finding in result.findings if finding.positive]
+            for verdict in found or [result.verdict]:
+                self.verdicts[verdict] = self.verdicts.get(verdict, 0) + 1
         if result.positive is not None and result.label is not None:
             self.named += 1
             self.agreeing += result.positive == (result.label == "positive")
@@ -125,6 +129,7 @@ class TextReport:
         self.owed |= marked
         short = f"  ({mark(*self.source.models)})" if marked else ""
         lines += [f"  => {_verdict(result)}{_apart(result.members)}{short}"]
+        lines += _findings(result)
         remarks = [*_remarks(result), *(() if self.several else result.cautions)]
         lines += [line for remark in remarks for line in _wrap(remark)]
         self._write("\n" + "\n".join(lines) + "\n")
@@ -191,9 +196,9 @@ def _view(row: Row, result: StudyResult, width: int) -> str:
         label = printable(result.labels[result.decision.positive or 0])
         text = f"p({label}) {row.probability:.3f}{_apart(row.members)}"
     else:
-        text = ", ".join(
-            f"{printable(label)} {score:.3f}" for label, score in top(row, result.labels, TOP)
-        )
+        form = "p({}) {:.3f}" if result.findings else "{} {:.3f}"
+        best = top(row, result.labels, TOP)
+        text = ", ".join(form.format(printable(label), score) for label, score in best)
     return "; ".join([f"{name}  {text}", *row.notes])
 
 
@@ -204,20 +209,46 @@ def top(row: Row, labels: tuple[str, ...], count: int) -> list[tuple[str, float]
 
 
 def _verdict(result: StudyResult) -> str:
-    if result.verdict is None or result.probability is None:
+    if result.verdict is None:
         return "NO VERDICT: not one usable view"
     views = counted(len(result.judged), "view")
     if result.refused:
         views += f", {len(result.refused)} more REFUSED"
     label = printable(result.verdict)
+    if result.findings:
+        found = sum(finding.positive for finding in result.findings)
+        return f"{label}  ({found} of {len(result.findings)} independent labels; {views})"
+    assert result.probability is not None
     if result.positive is None:
         return f"{label}  (mean score {result.probability:.3f} of {views})"
     rule, threshold = result.decision.rule, f"{result.decision.threshold:g}"
     if rule == "any":
         count = round(result.probability * len(result.judged))
         return f"{label.upper()}  ({count} at or above {threshold}, of {views})"
-    kind = {"mean": "mean", "max": "largest"}[rule]
+    kind = KINDS[rule]
     return f"{label.upper()}  ({kind} {result.probability:.3f} of {views}, threshold {threshold})"
+
+
+def _findings(result: StudyResult) -> list[str]:
+    """A line for each of several independent labels; of many, for those most probable."""
+    shown = result.findings
+    if len(shown) > MOST_FINDINGS:
+        shown = tuple(sorted(shown, key=lambda found: -found.probability)[:MOST_FINDINGS])
+    width = max((len(printable(found.label)) for found in shown), default=0)
+    lines = [
+        f"     {printable(found.label):<{width}}  {_reached(found, result)}" for found in shown
+    ]
+    left = len(result.findings) - len(shown)
+    return [*lines, f"     and {left} more labels, which are less probable"] if left else lines
+
+
+def _reached(found: Finding, result: StudyResult) -> str:
+    """What one label reached, by the rule, and what it needs."""
+    mark, rule, views = ": FOUND" * found.positive, result.decision.rule, len(result.judged)
+    if rule == "any":
+        count = round(found.probability * views)
+        return f"{count} of {counted(views, 'view')} at or above {found.threshold:g}{mark}"
+    return f"{KINDS[rule]} {found.probability:.3f}, threshold {found.threshold:g}{mark}"
 
 
 def _remarks(result: StudyResult) -> list[str]:

@@ -9,6 +9,8 @@ from tinycnn.nn.model import Decision, Figures
 from tinycnn.studies.doubts import too_many
 from tinycnn.studies.names import TruthLabel
 
+NONE = "none of the labels"  # the verdict where each is independent, and none is positive
+
 
 @dataclass(frozen=True)
 class Row:
@@ -26,6 +28,19 @@ class Row:
     probability: float | None = None
     notes: tuple[str, ...] = ()
     members: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is said of one of several labels that are independent: ``probability`` by the rule.
+
+    ``positive``: whether that is enough, by ``threshold``. See `Decision`.
+    """
+
+    label: str
+    probability: float
+    threshold: float
+    positive: bool
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,8 @@ class StudyResult:
     ``decision`` has the threshold that was used: that of ``threshold_of`` (a body part, or "all"),
     None if it is no calibrated one. ``calibration`` says so in words, "" if there is none.
     ``members``: what each of several models alone would have for ``probability``.
+    ``findings``: of a model whose labels are independent, and which looks for none of them, one for
+    each label. Then ``verdict`` names those that are positive, and ``probability`` is None.
     """
 
     path: str
@@ -85,6 +102,7 @@ class StudyResult:
     threshold_of: str | None = None
     calibration: str = ""
     members: tuple[float, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def judged(self) -> tuple[Row, ...]:

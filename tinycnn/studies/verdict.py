@@ -21,7 +21,7 @@ from tinycnn.studies.finder import Entry, Folder, find_studies
 from tinycnn.studies.mirrored import Mirrored, told
 from tinycnn.studies.names import printable
 from tinycnn.studies.panel import BATCH, Panel, Session, read_inputs
-from tinycnn.studies.result import Row, Seconds, StudyResult
+from tinycnn.studies.result import NONE, Finding, Row, Seconds, StudyResult
 from tinycnn.studies.worth import cautions, worth
 
 
@@ -85,14 +85,18 @@ def judge_with(folder: Folder, panel: Panel) -> StudyResult:
     scores = [row.scores for row in rows if row.status == "judged"]
     labels = label_names(model)
     positive, probability, verdict = None, None, None
+    findings: tuple[Finding, ...] = ()
     mean = tuple(float(value) for value in np.mean(scores, axis=0)) if scores else ()
-    if scores and decision.positive is None:
+    if scores and decision.positive is None and model.independent:
+        findings = _findings(labels, scores, decision)
+        verdict = _named(findings)
+    elif scores and decision.positive is None:
         best = int(np.argmax(mean))
         verdict, probability = labels[best], mean[best]
     elif scores:
         values = [row.probability for row in rows if row.probability is not None]
         positive, probability = decide(values, decision)
-        verdict = labels[decision.positive or 0] if positive else opposite(labels, decision)
+        verdict = labels[decision.positive or 0] if positive else opposite(model, decision)
     result = StudyResult(
         path=folder.path,
         body_part=part,
@@ -111,6 +115,7 @@ def judge_with(folder: Folder, panel: Panel) -> StudyResult:
         seconds=seconds,
         threshold_of=general.threshold_of(part),
         calibration=remark(model, part, general),
+        findings=findings,
     )
     if len(panel.models) > 1:
         from tinycnn.studies.ensemble import of_several
@@ -145,7 +150,7 @@ def label_names(model: Model) -> tuple[str, ...]:
     """Labels of the model's scores, made up where the model has none; two for one sigmoid unit."""
     if model.labels:
         return model.labels
-    if model.decision.positive is not None and model.classes <= 2:
+    if model.decision.positive is not None and model.classes <= 2 and not model.independent:
         return ("negative", "positive")[:: 1 if model.decision.positive else -1]
     return tuple(f"class {i}" for i in range(max(model.classes, 2)))
 
@@ -165,7 +170,23 @@ def _judge_views(entries: Sequence[Entry], panel: Panel) -> tuple[tuple[Row, ...
     return tuple(rows), Seconds(decode, inference)
 
 
-def opposite(labels: tuple[str, ...], decision: Decision) -> str:
-    """Return the label of a study that is not positive."""
-    positive = decision.positive or 0
-    return labels[1 - positive] if len(labels) == 2 else f"not {labels[positive]}"
+def opposite(model: Model, decision: Decision) -> str:
+    """Return what a study is called that is not positive."""
+    labels, positive = label_names(model), decision.positive or 0
+    two = len(labels) == 2 and not model.independent
+    return labels[1 - positive] if two else f"not {labels[positive]}"
+
+
+def _findings(
+    labels: Sequence[str], scores: Sequence[tuple[float, ...]], decision: Decision
+) -> tuple[Finding, ...]:
+    """Decide on each label by itself; ``scores``: of each view, one for each label."""
+    decided = [decide(values, decision) for values in zip(*scores, strict=True)]
+    return tuple(
+        Finding(label, probability, decision.threshold, positive)
+        for label, (positive, probability) in zip(labels, decided, strict=True)
+    )
+
+
+def _named(findings: Sequence[Finding]) -> str:
+    return " + ".join(found.label for found in findings if found.positive) or NONE
