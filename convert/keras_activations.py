@@ -18,6 +18,14 @@ ALIASES = {
 }
 # A function that a user registered may do anything; under these names it always did the same.
 UNAMBIGUOUS = frozenset({"relu", "relu6", "swish", "silu", "mish"})
+# Of activations that are layers: what they may say, and what changes nothing.
+OPTIONS = {
+    "ReLU": ("max_value", "negative_slope", "threshold"),
+    "LeakyReLU": ("negative_slope", "alpha"),
+    "ELU": ("alpha",),
+    "Softmax": ("axis",),
+}
+PASSED_OVER = frozenset({"name", "trainable", "dtype", "batch_input_shape"})
 # Ours alone: these names never mean a function of Keras's.
 PRIVATE = frozenset({"hard_sigmoid_keras2", "gelu_tanh"})
 
@@ -58,7 +66,11 @@ def _by_layer(kind: Any, config: Any, keras2: bool) -> str | Layer:
         config = {}
     if kind == "Activation":
         return parse_activation(config.get("activation"), keras2)
-    options = {key: plain(value) for key, value in config.items()}
+    options = {key: plain(v) for key, v in config.items() if key not in PASSED_OVER}
+    if unknown := sorted(set(options) - set(OPTIONS.get(str(kind), options))):
+        raise ConversionError(
+            f"the activation's option {unknown[0]!r} is not known, and may matter"
+        )
     slope = options.get("negative_slope", options.get("alpha"))
     if kind == "ReLU":
         names = ("max_value", "negative_slope", "threshold")

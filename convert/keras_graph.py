@@ -20,6 +20,7 @@ from .dialect import Dialect
 from .keras_config import Call, LayerConfig, ModelConfig, Ref
 from .keras_layers import convert_layer, reason
 from .keras_ops import convert_operation, is_operation
+from .keras_training import is_training, refuse_training
 from .theano import pad_explicitly
 
 Path = tuple[str, ...]
@@ -119,6 +120,7 @@ class _Builder:
         self.permuted: dict[Tensor, Tensor] = {}
         self.leaves: dict[Path, Leaf] = {}
         self.calls = self.work = 0
+        self.training = False  # whether the models around are called as in training
         paths = [path for path, _ in leaves_of(model)]
         counts = Counter(path[-1] for path in paths)
         self.names = {p: p[-1] if counts[p[-1]] == 1 else "/".join(p) for p in paths}
@@ -154,10 +156,14 @@ class _Builder:
                 f"layer {layer.name!r}: its input {missing[0].layer!r} is missing"
             )
         inputs = [values[ref] for ref in call.inputs]
-        if layer.model:
-            return self.run(layer.model, (*path, layer.name), inputs)
-        path = (*path, layer.name)
-        return [self.watch(path, layer, inputs, lambda: self._leaf(layer, call, path, inputs))]
+        path, before = (*path, layer.name), self.training
+        self.training = self.dialect.keras2 and is_training(call, before)
+        try:
+            if layer.model:
+                return self.run(layer.model, path, inputs)
+            return [self.watch(path, layer, inputs, lambda: self._leaf(layer, call, path, inputs))]
+        finally:
+            self.training = before
 
     def _count(self, work: int) -> None:
         """Limit what a small file can ask for by calling one large thing a thousand times."""
@@ -169,6 +175,8 @@ class _Builder:
         with _named(f"layer {'/'.join(path)!r} ({layer.class_name})"):
             if not inputs:
                 raise ConversionError("has no input")
+            if self.training:
+                refuse_training(layer)
             if path in self.leaves:
                 self._count(len(repr(layer.config)))
             made = self._convert(layer, call, path, inputs)

@@ -187,7 +187,7 @@ def _rules() -> dict[str, Rule]:
     rules = {
         name: Rule(nn.LAYERS[name])
         for name in (
-            *("Conv2D", "Conv2DTranspose", "Dense", "Activation", "ReLU", "ELU"),
+            *("Conv2D", "Dense", "Activation", "ReLU", "ELU"),
             *("MaxPooling2D", "AveragePooling2D", "GlobalMaxPooling2D", "GlobalAveragePooling2D"),
             *("ZeroPadding2D", "Cropping2D", "UpSampling2D", "Flatten", "Reshape", "Permute"),
             *("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"),
@@ -205,6 +205,7 @@ def _rules() -> dict[str, Rule]:
     rules |= {
         "DepthwiseConv2D": Rule(nn.DepthwiseConv2D, **window),  # type: ignore[arg-type]
         "SeparableConv2D": Rule(nn.SeparableConv2D, harmless={"groups": (1,)}),
+        "Conv2DTranspose": Rule(nn.Conv2DTranspose, harmless={"groups": (1,)}),
         "LeakyReLU": Rule(nn.LeakyReLU, rename={"alpha": "negative_slope"}),
         "PReLU": Rule(nn.PReLU, derive=_shared_axes),
         "Softmax": Rule(nn.Softmax, derive=_single_axis),

@@ -237,7 +237,9 @@ def _tile(x: Any, repeats: Any) -> Made:
 
 
 def _to_gray(x: Any, data_format: Any = None) -> Made:
-    return _mixed(x, np.reshape(GRAY, (3, 1))) if x.shape[-1:] == (3,) else None
+    if data_format not in (None, "channels_last") or x.shape[-1:] != (3,):
+        return None
+    return _mixed(x, np.reshape(GRAY, (3, 1)))
 
 
 def _to_rgb(x: Any) -> Made:

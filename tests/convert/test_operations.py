@@ -132,3 +132,15 @@ def test_operation_is_refused(function, words, tmp_path):
     with pytest.raises(ConversionError, match=words) as caught:
         saved(function, tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_gray_of_channels_first_is_no_mean_of_columns(tmp_path):
+    """Three channels of three columns: by its shape alone it could be either."""
+
+    def gray(x):
+        return ops.image.rgb_to_grayscale(x, data_format="channels_first")
+
+    with pytest.raises(
+        ConversionError, match="RGBToGrayscale: with data_format = 'channels_f"
+    ):
+        saved(gray, tmp_path, shape=(3, 9, 3))
