@@ -13,6 +13,7 @@ from tinycnn import cli
 from tinycnn.errors import ConversionError, UsageError
 from tinycnn.nn import modelfile
 from tinycnn.nn.architectures import build
+from tinycnn.nn.endings import are_independent
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.model import Model
 from tinycnn.nn.selftest import record, replay
@@ -78,8 +79,10 @@ def _prove(written: Model, chosen: argparse.Namespace, places: Mapping[str, str]
 
 
 def _read(chosen: argparse.Namespace) -> keras.Imported:
-    if pytorch.is_pytorch(chosen.model):
-        network = chosen.architecture, chosen.input, chosen.classes, chosen.alpha
+    is_pytorch = pytorch.is_pytorch(chosen.model)
+    options.need_used(chosen, is_pytorch)
+    if is_pytorch:
+        network = chosen.architecture, chosen.input, chosen.classes, _width(chosen)
         return pytorch.read(chosen.model, *network, chosen.activation)
     return keras.read(
         chosen.model, _architecture(chosen), _given_input(chosen), kernels=chosen.kernels
@@ -100,7 +103,7 @@ def make_model(found: keras.Imported, chosen: argparse.Namespace, name: str) -> 
         weights=weights,
         preprocessing=preprocessing,
         labels=options.numbered(names),
-        decision=options.decision(chosen, names),
+        decision=options.decision(chosen, names, are_independent(graph)),
         provenance=options.provenance(chosen, found.origin),
         name=name,
     )
@@ -126,8 +129,12 @@ def _output(chosen: argparse.Namespace) -> Path:
 def _architecture(chosen: argparse.Namespace) -> Graph | None:
     if chosen.architecture is None:
         return None
-    graph = build(chosen.architecture, chosen.input, chosen.classes, chosen.alpha)
+    graph = build(chosen.architecture, chosen.input, chosen.classes, _width(chosen))
     return ended_in(graph, chosen.activation)
+
+
+def _width(chosen: argparse.Namespace) -> float:
+    return 1.0 if chosen.alpha is None else chosen.alpha
 
 
 def _given_input(chosen: argparse.Namespace) -> tuple[int, ...] | None:

@@ -102,8 +102,9 @@ def _read(
 ) -> Imported:
     magic = _magic(path)
     if not magic.startswith((ZIP_MAGIC, HDF5_MAGIC)) and is_onnx(path, magic):
-        if architecture:
-            raise ConversionError("holds its own architecture; leave --architecture away")
+        if architecture or kernels:
+            option = "architecture" if architecture else "kernels"
+            raise ConversionError(f"holds its own {option}; leave --{option} away")
         graph, weights, origin = read_onnx(path, shape)
         return Imported(graph, weights, "", origin)
     opened = open_file(path, read_hdf5, kernels)

@@ -62,7 +62,7 @@ def parser() -> cli.Parser:
 
 def _network(group: Any) -> None:
     group.add_argument("--architecture", metavar="NAME[:OPTION=VALUE,...]")
-    group.add_argument("--alpha", type=_number, default=1.0, help="width factor")
+    group.add_argument("--alpha", type=_number, help="width factor")
     group.add_argument(
         "--input", type=_shape, metavar="HxWxC", help="also for files that leave the size open"
     )
@@ -103,8 +103,8 @@ def _meaning(group: Any) -> None:
     )
     group.add_argument("--labels", help="names of the classes in order, a,b,c, or a text file")
     group.add_argument("--positive", metavar="LABEL", help="the label that is looked for")
-    group.add_argument("--rule", choices=get_args(Rule), default="mean")
-    group.add_argument("--threshold", type=_number, default=0.5)
+    group.add_argument("--rule", choices=get_args(Rule), help="default: mean")
+    group.add_argument("--threshold", type=_number, help="default: 0.5")
 
 
 def _provenance(group: Any) -> None:
@@ -190,8 +190,22 @@ def check_count(names: tuple[str, ...], classes: int) -> None:
     raise UsageError(f"--labels: {len(names)} labels for {classes} classes{hint}")
 
 
-def decision(options: argparse.Namespace, names: tuple[str, ...]) -> Decision:
-    """Make the decision rule; the positive label must be one of ``names``, and only one."""
+def need_used(options: argparse.Namespace, is_pytorch: bool) -> None:
+    """UsageError for an option that says nothing of this kind of file."""
+    for name in ("alpha", "classes"):
+        if getattr(options, name) is not None and not (options.architecture or is_pytorch):
+            raise UsageError(f"--{name} is for files of weights alone: it needs --architecture")
+    if options.kernels and is_pytorch:
+        raise UsageError("--kernels is for files of Keras 1; leave it away")
+
+
+def decision(
+    options: argparse.Namespace, names: tuple[str, ...], independent: bool = False
+) -> Decision:
+    """Make the decision rule; the positive label must be one of ``names``, and only one.
+
+    ``independent``: whether each label is decided on, also where none is looked for.
+    """
     positive = None
     if options.positive is not None:
         if (count := names.count(options.positive)) > 1:
@@ -206,7 +220,15 @@ def decision(options: argparse.Namespace, names: tuple[str, ...]) -> Decision:
                 else "--positive needs --labels"
             )
         positive = names.index(options.positive)
-    return Decision(options.rule, options.threshold, positive)
+    keys = ("rule", "threshold")
+    given: dict[str, Any] = {k: v for k in keys if (v := getattr(options, k)) is not None}
+    made = Decision(**given, positive=positive)
+    if given and positive is None and not independent:
+        raise UsageError(
+            f"--{next(iter(given))} needs --positive LABEL: else the verdict is the label with the "
+            "highest mean score"
+        )
+    return made
 
 
 def provenance(options: argparse.Namespace, origin: str) -> Provenance:

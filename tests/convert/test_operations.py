@@ -140,7 +140,5 @@ def test_gray_of_channels_first_is_no_mean_of_columns(tmp_path):
     def gray(x):
         return ops.image.rgb_to_grayscale(x, data_format="channels_first")
 
-    with pytest.raises(
-        ConversionError, match="RGBToGrayscale: with data_format = 'channels_f"
-    ):
+    with pytest.raises(ConversionError, match="RGBToGrayscale: with data_format = 'channels_f"):
         saved(gray, tmp_path, shape=(3, 9, 3))
