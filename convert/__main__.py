@@ -57,7 +57,7 @@ def _write(chosen: argparse.Namespace, name: str, draft: Path) -> Mapping[str, s
     model = make_model(found, chosen, name)
     print(_describe(model, found.origin, chosen.verbose))
     if found.classes:
-        print(teachable.recognised(found.labels, found.remark))
+        print(teachable.recognised(found.labels, found.caveat))
     if found.note:
         print(f"note: {found.note}")
     if not found.classes:  # of a Teachable Machine all is known

@@ -39,7 +39,7 @@ class Imported:
     """A network as it was found: graph, weights (``LAYER/WEIGHT``), and where it came from.
 
     ``classes``: of an export of Teachable Machine, else 0. ``labels``: its own, if they are known;
-    ``remark``: what there is to say of them.
+    ``caveat``: what there is to say of them.
     ``places``: our layer -> its place in the file, MODEL/LAYER, whose output it gives.
     """
 
@@ -49,7 +49,7 @@ class Imported:
     origin: str
     classes: int = 0
     labels: tuple[str, ...] = ()
-    remark: str = ""
+    caveat: str = ""
     note: str = ""  # what the conversion assumes
     usual: str = ""  # how inputs are usually prepared for such a network
     places: Mapping[str, str] = field(default_factory=dict)
@@ -159,9 +159,9 @@ def convert(
     weights = _in_graph_order(graph, collect(opened.root, model, leaves, opened.dialect))
     places = {leaf.layers[-1].name: "/".join(leaf.path) for leaf in leaves.values()}
     classes = teachable.count_classes(model)
-    labels, remark = teachable.labels(opened.labels, classes) if classes else ((), "")
+    labels, caveat = teachable.labels(opened.labels, classes) if classes else ((), "")
     origin = f"{opened.dialect}, {opened.suffix}"
-    return Imported(graph, weights, model.name, origin, classes, labels, remark, places=places)
+    return Imported(graph, weights, model.name, origin, classes, labels, caveat, places=places)
 
 
 def weights_alone(opened: Opened, architecture: Graph | None) -> Imported:

@@ -21,8 +21,8 @@ RANDOM = {
 
 def is_training(call: Call, before: bool) -> bool:
     """Whether a call is one of training: as it says, or as the model around is called."""
-    told = call.keywords.get("training")
-    return before if told is None else told is not False and told != 0
+    given = call.keywords.get("training")
+    return before if given is None else given is not False and given != 0
 
 
 def refuse_training(layer: LayerConfig) -> None:

@@ -1,4 +1,4 @@
-"""ONNX's Resize and Upsample: which pixels of the old picture each of the new one is made of.
+"""ONNX's Resize and Upsample: the pixels of the old image that each new pixel is made of.
 
 Nearest neighbours and linear interpolation, along rows and then along columns. Where Keras has the
 same, that layer is taken; else a product with a matrix, one column for each new pixel. Coordinates
@@ -17,6 +17,7 @@ import numpy as np
 
 from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import Tensor
+from tinycnn.nn.layers.base import MAX_OPTION
 from tinycnn.nn.layers.reshaping import MAX_MATRIX
 from tinycnn.nn.layers.reshaping import nearest as nearest_of_keras
 from tinycnn.nn.limits import MAX_ELEMENTS
@@ -111,7 +112,7 @@ def resize(call: Call) -> Value:
 
 
 def _refuse_the_rest(call: Call, old: bool) -> None:
-    """Options that would change the picture; those of modes that are refused do not."""
+    """Refuse options that change the image; those of refused modes do not."""
     call.ignore("cubic_coeff_a", "exclude_outside", "extrapolation_value")
     if not old:
         call.argument(1)  # the region of tf_crop_and_resize
@@ -133,7 +134,7 @@ def _sides(call: Call, value: Value, old: bool) -> list[Side]:
     else:
         scales = _scales(call, old)
         lengths = [int(F(n) * scale) for n, scale in zip((height, width), scales, strict=True)]
-    if min(lengths) < 1 or lengths[0] * lengths[1] > MAX_ELEMENTS:
+    if min(lengths) < 1 or max(lengths) > MAX_OPTION or lengths[0] * lengths[1] > MAX_ELEMENTS:
         call.fail(f"{lengths[0]} x {lengths[1]} is not a size")
     return [Side(*each) for each in zip((height, width), lengths, scales, strict=True)]
 

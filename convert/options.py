@@ -150,11 +150,11 @@ def labels(options: argparse.Namespace) -> tuple[str, ...]:
             raise UsageError(f"--labels: no file {text}")
         return _checked(tuple(part.strip() for part in text.split(",")))
     try:
-        data, remark = decode(_small_file(path))
+        data, caveat = decode(_small_file(path))
     except ConversionError as error:
         raise UsageError(f"--labels {path}: {error}") from None
-    if remark:
-        print(f"note: {path}: {remark}", file=sys.stderr)
+    if caveat:
+        print(f"note: {path}: {caveat}", file=sys.stderr)
     lines = (re.sub(r"^\d+[:\s]\s*", "", line.strip()) for line in data.splitlines())
     return _checked(tuple(line for line in lines if line))
 

@@ -145,7 +145,7 @@ def _keras(path: Path, shape: Shape | None) -> Survey:
             problems = (str(error),)
     sound = found if not watcher.problems else None
     if found and found.classes:
-        notes += (teachable.recognised(found.labels, found.remark),)
+        notes += (teachable.recognised(found.labels, found.caveat),)
     return Survey(
         kind, origin, model.name, found.graph.input_shape if found else model_shape(model, shape),
         tuple(watcher.rows) or tuple(_unwired(model)), problems, notes=notes,

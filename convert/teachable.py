@@ -57,11 +57,11 @@ def labels(data: bytes | None, classes: int) -> tuple[tuple[str, ...], str]:
     try:
         if len(data) > MAX_LABELS:
             raise ConversionError(f"more than {MAX_LABELS} bytes")
-        text, remark = decode(data)
+        text, caveat = decode(data)
         names = _names([line.strip() for line in text.splitlines()], classes)
     except ConversionError as error:
         return (), f"{LABELS} cannot be read: {error}"
-    return names, f"{LABELS} is {remark}" if remark else ""
+    return names, f"{LABELS} is {caveat}" if caveat else ""
 
 
 def _names(lines: list[str], classes: int) -> tuple[str, ...]:
@@ -77,17 +77,17 @@ def _names(lines: list[str], classes: int) -> tuple[str, ...]:
     return names
 
 
-def recognised(names: tuple[str, ...], remark: str) -> str:
+def recognised(names: tuple[str, ...], caveat: str) -> str:
     """Say that a file is an export, how its images are prepared, and what is known of its labels.
 
-    ``names`` and ``remark``: as `labels` gives them.
+    ``names`` and ``caveat``: as `labels` gives them.
     """
     with_labels = f" with the labels {', '.join(names)}" if names else ""
     unknown = "" if names else ", so that its labels are unknown; give --labels"
     return (
         f"recognised: an export of Teachable Machine{with_labels}; images are prepared as its "
         "sample code does (RGB, the middle square, lanczos, x / 127.5 - 1), where no option says "
-        f"otherwise{f'; {remark}' * bool(remark)}{unknown}"
+        f"otherwise{f'; {caveat}' * bool(caveat)}{unknown}"
     )
 
 

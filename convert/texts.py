@@ -10,7 +10,7 @@ MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def decode(data: bytes) -> tuple[str, str]:
-    """Return a file's text, and a remark if its encoding was guessed; ConversionError if not."""
+    """Return a file's text, and a caveat if its encoding was guessed; ConversionError if not."""
     marked = data.startswith(MARKS)
     for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252"):
         try:

@@ -12,6 +12,7 @@ from tinycnn.convert.onnx_constants import FOLDS
 
 from tests.convert.onnx_files import attribute, classifier, message, model, node
 from tests.convert.onnx_options import OPTIONS, floats, whole
+from tests.corpus import HOSTILE
 from tinycnn.errors import ConversionError
 
 # operator -> what usually stands behind x, where `OPTIONS` has no case with constants
@@ -133,6 +134,12 @@ def test_a_limit_without_a_value(broken, tmp_path):
     (tmp_path / "net.onnx").write_bytes(classifier(nodes))
     with pytest.raises(ConversionError, match=r"'low' \(Constant\): holds .*no numbers"):
         keras.read(tmp_path / "net.onnx")
+
+
+@pytest.mark.skipif(not HOSTILE.is_dir(), reason="../shared/hostile is not there")
+def test_the_file_of_which_it_was_found():
+    with pytest.raises(ConversionError, match=r"Constant_1' \(Constant\): holds 'valuE', and no"):
+        keras.read(HOSTILE / "F9/clip-none.onnx")
 
 
 def test_a_limit_that_depends_on_the_image(tmp_path):

@@ -42,7 +42,7 @@ def made(op, option, attributes):
     return model(nodes, constants, option.opset, inputs=[("x", ("n", 3, 8, 6))])
 
 
-def picture():
+def image():
     return np.random.default_rng(3).normal(0, 2, (1, *SHAPE)).astype(np.float32)
 
 
@@ -59,7 +59,7 @@ def converted(op, option, attributes, folder):
     (folder / "net.onnx").write_bytes(data)
     found = keras.read(folder / "net.onnx")
     weights = {key: value.tolist() for key, value in found.weights.items()}
-    got = found.graph.forward(picture(), found.weights)
+    got = found.graph.forward(image(), found.weights)
     equal(got, answer(data, "y"))
     return got, json.dumps([found.graph.to_json(), weights])
 
@@ -74,7 +74,7 @@ def answer(data, output):
         del typed.graph.node[1:], typed.graph.input[:]
         typed.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(output, 1, None))
         typed.graph.output[0].type.Clear()
-    data, x = typed.SerializeToString(), picture().transpose(0, 3, 1, 2).copy()
+    data, x = typed.SerializeToString(), image().transpose(0, 3, 1, 2).copy()
     try:
         session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
         return session.run(None, {"x": x} if output == "y" else {})[0]

@@ -151,7 +151,7 @@ READ = {
 def test_labels_in_every_form(name, export):
     (export / "labels.txt").write_bytes(READ[name])
     found = keras.read(export / "keras_model.h5", read_hdf5=read_here)
-    assert (found.labels, found.remark) == (("cat", "dog"), "")
+    assert (found.labels, found.caveat) == (("cat", "dog"), "")
 
 
 def test_labels_of_windows_1252(export, capsys):
