@@ -140,7 +140,7 @@ def gelu(x: Array) -> Array:
     """X times the normal distribution function of x (Hendrycks and Gimpel 2016)."""
     z = x / np.float32(math.sqrt(2))
     # One value after the other: an array of Python objects would take ten times the memory.
-    erf = np.fromiter(map(math.erf, z.flat), np.float32, z.size).reshape(z.shape)
+    erf = np.fromiter(map(math.erf, z.flat), x.dtype, z.size).reshape(z.shape)
     return 0.5 * x * (1 + erf)
 
 
@@ -181,10 +181,10 @@ def log_softmax(x: Array) -> Array:
 def sparsemax(x: Array) -> Array:
     """Euclidean projection onto the simplex (Martins and Astudillo 2016, algorithm 1)."""
     z = -np.sort(-x, axis=-1)
-    k = np.arange(1, x.shape[-1] + 1, dtype=np.float32)
+    k = np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
     sums = np.cumsum(z, axis=-1)
     support = (1 + k * z > sums).sum(axis=-1, keepdims=True)
-    tau = (np.take_along_axis(sums, support - 1, axis=-1) - 1) / support.astype(np.float32)
+    tau = (np.take_along_axis(sums, support - 1, axis=-1) - 1) / support.astype(x.dtype)
     return np.maximum(x - tau, 0)
 
 

@@ -128,19 +128,27 @@ class Graph:
         return sum(node.layer.macs(self.arguments(node, self.shapes)) for node in self.nodes)
 
     def forward(
-        self, x: Array, weights: Weights, keep: Callable[[str, Array], None] | None = None
+        self,
+        x: Array,
+        weights: Weights,
+        keep: Callable[[str, Array], None] | None = None,
+        compute: Callable[[Node, Any, Weights], Array] | None = None,
     ) -> Array:
         """Reference result for x (N, H, W, C); ``keep(name, array)`` sees every layer's output.
 
+        Computed in float64 if x is float64, otherwise in float32. ``compute(node, arguments,
+        weights)`` takes the place of the layers' own `forward`.
         Overflow is no error here: infinity and NaN travel on, to be found in the result.
         """
         if x.ndim < 1 or x.shape[1:] != self.input_shape:
             raise GraphError(f"the network takes (N, {self._spell_input()}), not {x.shape}")
-        values: dict[str, Array] = {INPUT: np.asarray(x, np.float32)}
+        double, run = x.dtype == np.float64, compute or _by_layer
+        values: dict[str, Array] = {INPUT: x if double else np.asarray(x, np.float32)}
         for node in self.nodes:
             arguments = self.arguments(node, values)
+            own = self.node_weights(node, weights)
             with np.errstate(all="ignore"):
-                value = node.layer.forward(arguments, self.node_weights(node, weights))
+                value = run(node, arguments, own)
             values[node.name] = value
             if keep:
                 keep(node.name, value)
@@ -279,6 +287,10 @@ def _snake(name: str) -> str:
 
     name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _by_layer(node: Node, arguments: Any, weights: Weights) -> Array:
+    return node.layer.forward(arguments, weights)
 
 
 def _node_from_json(data: Mapping[str, Any]) -> Node:

@@ -32,7 +32,7 @@ class Activated(Layer):
 
     def activate(self, x: Array) -> Array:
         """Apply the activation."""
-        return ACTIVATIONS[self.activation](x).astype(np.float32, copy=False)
+        return ACTIVATIONS[self.activation](x).astype(x.dtype, copy=False)
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ class Conv2D(Window):
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         kernel, groups = weights["kernel"], self.groups
-        y = np.zeros((len(x), *self.window_shape(x.shape[1:]), self.filters), np.float32)
+        y = np.zeros((len(x), *self.window_shape(x.shape[1:]), self.filters), x.dtype)
         channels, filters = x.shape[3] // groups, self.filters // groups
         for ky, kx, tap in self.taps(x):
             for g in range(groups):
@@ -319,7 +319,7 @@ class Conv2DTranspose(Window):
         _, height, width, _ = x.shape
         (kh, sh, dh), (kw, sw, dw) = self.geometry()
         (rows, columns), (top, left) = self.lengths(x.shape[1:]), self.cuts(x.shape[1:])
-        full = np.zeros((len(x), *self.working_shapes(x.shape[1:])[0]), np.float32)
+        full = np.zeros((len(x), *self.working_shapes(x.shape[1:])[0]), x.dtype)
         for ky in range(kh):
             for kx in range(kw):
                 r = slice(ky * dh, ky * dh + (height - 1) * sh + 1, sh)

@@ -48,7 +48,7 @@ class BatchNormalization(Layer):
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         a, b = self.factors(weights)
-        return x * a.astype(np.float32) + b.astype(np.float32)
+        return x * a.astype(x.dtype) + b.astype(x.dtype)
 
 
 def _trailing(layer: Layer, axis: int | tuple[int, ...], shape: Shape) -> Shape:
@@ -129,9 +129,9 @@ class Normalization(Layer):
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         mean, variance = weights["mean"], weights["variance"]
-        deviation = np.maximum(np.sqrt(variance), np.float32(1e-7))
+        deviation = np.maximum(np.sqrt(variance.astype(x.dtype)), np.float32(1e-7))
         y = mean + x * deviation if self.invert else (x - mean) / deviation
-        return np.asarray(y, np.float32)
+        return np.asarray(y, x.dtype)
 
 
 @dataclass(frozen=True)
@@ -149,4 +149,4 @@ class Rescaling(Layer):
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         scale, offset = np.asarray(self.scale, np.float32), np.asarray(self.offset, np.float32)
-        return np.asarray(x * scale + offset, np.float32)
+        return np.asarray(x * scale + offset, x.dtype)

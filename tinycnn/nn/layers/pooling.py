@@ -82,7 +82,7 @@ class AveragePooling2D(Pooling2D):
     """Mean of each window, of its cells inside the picture: (N, H, W, C) -> (N, Ho, Wo, C)."""
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
-        counts = self.windows(np.ones((1, *x.shape[1:3], 1), np.float32), 0).sum(axis=(-2, -1))
+        counts = self.windows(np.ones((1, *x.shape[1:3], 1), x.dtype), 0).sum(axis=(-2, -1))
         return self.windows(x, 0).sum(axis=(-2, -1)) / counts
 
 
