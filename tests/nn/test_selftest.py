@@ -12,6 +12,7 @@ from tests.nn.models import every_layer, small
 from tinycnn.engine import session
 from tinycnn.errors import SelfTestError
 from tinycnn.nn import layers as nn
+from tinycnn.nn import tolerance
 from tinycnn.nn.graph import Sequential
 from tinycnn.nn.model import Model
 from tinycnn.nn.preprocessing import Preprocessing
@@ -39,8 +40,8 @@ def play(model: Model, predict=None) -> float:
 @pytest.mark.parametrize("make", [small, every_layer, chain])
 def test_a_sound_model_passes(make):
     model = make()
-    assert play(model) == 0
-    assert play(model, model.forward) == 0
+    assert play(model) == play(model, model.forward) < 1e-6
+    assert 0 < model.self_test.allowed < 1e-4 * max(map(abs, model.self_test.expected))
     assert all(len(values) == SAMPLES for values in model.self_test.probes.values())
     assert len(model.self_test.probes) <= PROBES
 
@@ -94,9 +95,10 @@ def test_outputs_of_another_size(expected):
         play(dataclasses.replace(model, self_test=test))
 
 
-def test_a_wrong_backend_is_named_as_such():
-    model = chain()
-    with pytest.raises(SelfTestError, match=r"backend differs by .* from the reference"):
+@pytest.mark.parametrize("old", [False, True])
+def test_a_wrong_backend_is_named_as_such(old):
+    model = as_old(chain()) if old else chain()
+    with pytest.raises(SelfTestError, match=r"backend differs by .* from the reference.*report it"):
         play(model, lambda x: model.forward(x) * 1.001)
 
 
@@ -109,7 +111,57 @@ def test_a_session_replays_it(monkeypatch):
 
 def test_small_differences_pass():
     model = chain()
-    assert 0 < play(model, lambda x: model.forward(x) * np.float32(1.00001)) < 1e-4
+    assert 0 < play(model, lambda x: model.forward(x) * np.float32(1.000001)) < 1e-5
+
+
+def as_old(model: Model) -> Model:
+    """With the self-test of a version that knew no tolerance: the float32 reference's output."""
+    x = model.test_input
+    expected = tuple(map(float, model.forward(x).ravel()))
+    test = dataclasses.replace(model.self_test, expected=expected, allowed=None)
+    return dataclasses.replace(model, self_test=test)
+
+
+def cancelling() -> Model:
+    """One score near 0, the difference of two sums that are 100,000 times as large."""
+    graph = Sequential([nn.GlobalAveragePooling2D(), nn.Dense(1)], (8, 8, 3))
+    preprocessing = Preprocessing("rgb", scale=1 / 255)
+    kernel = np.array([[1e3], [-1e3], [10]], np.float32)
+    means = image_like((8, 8, 3), 1, preprocessing).mean(axis=(1, 2), dtype=np.float64)
+    weights = {"dense/kernel": kernel, "dense/bias": -(means @ kernel)[0].astype(np.float32)}
+    return Model(graph, weights, preprocessing, self_test=record(graph, weights, preprocessing))
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_what_rounding_explains_passes_and_nothing_else(old):
+    """The score differs by half its size, and no program can do better; by a thousandth of the
+    summands it would be wrong."""
+    model = as_old(cancelling()) if old else cancelling()
+    (score,) = model.self_test.expected
+    assert abs(score) < 1e-3
+    assert play(model, lambda x: np.float32([[score + 4e-5]])) > 1e-2
+    with pytest.raises(SelfTestError, match="the backend differs"):
+        play(model, lambda x: np.float32([[score + 1]]))
+
+
+@pytest.mark.parametrize("allowed", [1e9, 1.0, 0.0])
+def test_a_file_cannot_allow_what_rounding_does_not_explain(allowed):
+    model = chain()
+    test = dataclasses.replace(model.self_test, allowed=allowed)
+    hostile = dataclasses.replace(model, self_test=test)
+    assert play(hostile) < 1e-6
+    with pytest.raises(SelfTestError, match="the backend differs"):
+        play(hostile, lambda x: model.forward(x) + 0.5 * max(map(abs, test.expected)))
+    wrong = dataclasses.replace(test, expected=tuple(2 * v for v in test.expected))
+    with pytest.raises(SelfTestError, match="the output differs"):
+        play(dataclasses.replace(model, self_test=wrong))
+
+
+def test_a_usual_start_computes_no_reference(monkeypatch):
+    model = chain()
+    monkeypatch.setattr(tolerance, "measure", None)
+    assert play(model, lambda x: model.forward(x)) < 1e-6
+    assert play(as_old(model), lambda x: model.forward(x)) == 0
 
 
 GOLDEN = {

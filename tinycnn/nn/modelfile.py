@@ -126,6 +126,8 @@ def to_json(model: Model) -> dict[str, Any]:
             del rest["decision"][name]
     if not model.preprocessing.fractional_crop:  # nor do they know this
         del rest["preprocessing"]["fractional_crop"]
+    if model.self_test is not None and model.self_test.allowed is None:  # and those before it
+        del rest["self_test"]["allowed"]
     return {
         "format": FORMAT,
         "labels": list(model.labels),

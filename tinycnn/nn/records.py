@@ -42,6 +42,8 @@ def self_test(data: Any) -> SelfTest:
         raise ModelFileError("self_test: values must be numbers")
     if not 0 <= test.seed < 1 << 32:
         raise ModelFileError("self_test: the seed must lie in [0, 2^32)")
+    if test.allowed is not None and test.allowed < 0:
+        raise ModelFileError("self_test: allowed must not be negative")
     return test
 
 

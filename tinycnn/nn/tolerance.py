@@ -1,0 +1,230 @@
+"""How far from the exact result a right program may be: what float32 can do for a network.
+
+A fixed share of the largest output is wrong both ways: how much one rounding on the way changes the
+scores differs between networks by a factor of 10,000. So a network is computed once in float64, and
+a few times in float32 with every number on the way changed at random by what the rounding of a sum
+or of a function may change it (stochastic arithmetic: Vignes 1993), `MULTIPLE` times as much. What
+that changes in the result, a right program may change. docs/decisions/015-tolerance.md has the
+measurements behind the constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from math import inf, isfinite, nan, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinycnn.lightclass import dataclass
+from tinycnn.nn import layers as nn
+from tinycnn.nn.graph import Graph, Node
+from tinycnn.nn.roundings import MEANS, MOVING, PRODUCTS, added_in_turn, roundings
+from tinycnn.nn.selftest import difference
+from tinycnn.nn.types import Array, Weights
+
+RUNS = 6  # in one alone, a network with one score may by chance show nearly nothing
+MULTIPLE = 4.0
+OWN = 4.0  # times the reference's own error
+FLOOR = 4.0  # roundings of the largest value, and of the last sum's operands
+SLOPES = {"linear": 1.0, "relu": 1.0, "softmax": 0.5, "sigmoid": 0.25}  # the steepest
+
+Compute = Callable[[Node, Any, Weights], Array]
+Pick = Callable[[Array], Any]
+
+
+class Arithmetic(NamedTuple):
+    """A type of numbers: largest relative error of a rounding, largest absolute one near 0, and of
+    how many numbers a sum shows in its error; a half-precision sum is one in float32, rounded once.
+    """
+
+    unit: float
+    smallest: float
+    longest: float = inf
+    shortest: int = 0
+
+
+FLOAT32 = Arithmetic(2.0**-24, 2.0**-126)
+ARITHMETIC = {
+    "float32": FLOAT32,
+    "float16": Arithmetic(2.0**-11, 2.0**-25, longest=4, shortest=1),
+    "bfloat16": Arithmetic(2.0**-8, 2.0**-126, longest=4, shortest=1),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """What float64 gives at one place, and by how much any value of a right program may differ.
+
+    ``allowed`` is absolute; NaN where float32 gives no number.
+    """
+
+    value: Array
+    allowed: float
+
+    def admits(self, found: Any) -> bool:
+        """Whether ``found`` is as near as allowed."""
+        return difference(found, self.value) <= self.allowed  # nothing is <= NaN
+
+
+def measure(
+    graph: Graph, weights: Weights, x: Array, watched: Mapping[str, Pick], runs: int = RUNS
+) -> dict[str, Exact]:
+    """Find what is right at the nodes ``watched`` for x (N, H, W, C) float32, and what is allowed.
+
+    ``watched``: node name -> what of its output is compared, as a function of the output. Takes a
+    pass in float64, and 1 + ``runs`` in float32.
+    """
+    floors = _Floors(graph, watched)
+    right = _pass(graph, weights, x.astype(np.float64), watched, floors.compute)
+    own = _pass(graph, weights, x, watched)
+    random = np.random.default_rng(1)
+    coarse = partial(rounded, random, FLOAT32, FLOAT32)
+    others = [_pass(graph, weights, x, watched, coarse) for _ in range(runs)]
+    return {
+        name: Exact(value, _allowed(value, own[name], [o[name] for o in others], floors.of(name)))
+        for name, value in right.items()
+    }
+
+
+def of_layer(
+    node: Node, arguments: Any, weights: Weights, kind: str, stored: str = "float32"
+) -> Exact:
+    """Find what is right for one call of a layer, computed in the type ``kind``, as `measure` does.
+
+    ``stored``: the type that the weights were rounded to.
+    """
+    arithmetic, count = ARITHMETIC[kind], _count(node, arguments)
+    of_weights = max(arithmetic, ARITHMETIC[stored])
+    merges = node.layer.merges
+    exact = [a.astype(np.float64) for a in arguments] if merges else arguments.astype(np.float64)
+    with np.errstate(all="ignore"):
+        value = node.layer.forward(exact, weights)
+        own, random = node.layer.forward(arguments, weights), np.random.default_rng(1)
+        others = [
+            rounded(random, arithmetic, of_weights, node, arguments, weights) for _ in range(RUNS)
+        ]
+    floor = arithmetic.unit * float(np.abs(value).max()) + arithmetic.smallest * sqrt(count)
+    return Exact(value, _allowed(value, own, others, FLOOR * floor))
+
+
+def _allowed(value: Array, own: Array, others: list[Array], floor: float) -> float:
+    """Infinity in a run is no error, but the end of what float32 holds; in the reference it is."""
+    changed = [difference(other, value) for other in others]
+    allowed = max([OWN * difference(own, value), *filter(isfinite, changed)]) + floor
+    return allowed if isfinite(allowed) else nan
+
+
+def _pass(
+    graph: Graph,
+    weights: Weights,
+    x: Array,
+    watched: Mapping[str, Pick],
+    compute: Compute | None = None,
+) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+
+    def keep(name: str, value: Array) -> None:
+        if name in watched:
+            kept[name] = np.array(watched[name](value))
+
+    graph.forward(x, weights, keep, compute)
+    return kept
+
+
+def _count(node: Node, arguments: Any) -> int:
+    shape = [a.shape[1:] for a in arguments] if node.layer.merges else arguments.shape[1:]
+    return roundings(node.layer, shape)
+
+
+def rounded(
+    random: np.random.Generator,
+    arithmetic: Arithmetic,
+    of_weights: Arithmetic,
+    node: Node,
+    arguments: Any,
+    weights: Weights,
+) -> Array:
+    """Compute a node with inputs, weights and output changed, `MULTIPLE` times as by rounding.
+
+    The error of a sum of n products, in whatever order, is some sqrt(n) units of the products
+    (Higham and Mary 2019), and where none is negative, of the sum: inputs and output are changed by
+    so much. A weight is changed by one rounding, since batch normalisation becomes part of it:
+    that error is the same for all pixels, and no mean lessens it.
+    """
+    least, most = arithmetic.shortest, arithmetic.longest
+    count, layer = max(min(_count(node, arguments), most), least), node.layer
+    if not count:
+        return layer.forward(arguments, weights)
+    changed = partial(_changed, random, MULTIPLE * arithmetic.unit * sqrt(count))
+    own = {name: _other_weight(random, of_weights, w) for name, w in weights.items()}
+    given = [changed(a) for a in arguments] if layer.merges else changed(arguments)
+    value = layer.forward(given, own)
+    if isinstance(layer, MEANS):  # which take one input
+        value = value + np.float32(OWN) * (added_in_turn(layer, given) - value)  # type: ignore[arg-type]
+    return changed(value)
+
+
+def _changed(random: np.random.Generator, amplitude: float, value: Array) -> Array:
+    """Multiply each number by one between 1 - ``amplitude`` and 1 + ``amplitude``."""
+    factor = random.random(value.shape, np.float32)
+    factor *= np.float32(2 * amplitude)
+    factor += np.float32(1 - amplitude)
+    factor *= value
+    return factor
+
+
+def _other_weight(random: np.random.Generator, arithmetic: Arithmetic, value: Array) -> Array:
+    """Change weights as one rounding does, `MULTIPLE` times as much: half-precision has a step."""
+    changed = _changed(random, MULTIPLE * arithmetic.unit, value)
+    if arithmetic.smallest > FLOAT32.smallest:
+        step = np.float32(2 * MULTIPLE * arithmetic.smallest)
+        changed += step * (random.random(value.shape, np.float32) - np.float32(0.5))
+    return changed
+
+
+class _Floors:
+    """What is allowed in any case: some roundings of the values, and of the last sum's operands."""
+
+    def __init__(self, graph: Graph, watched: Mapping[str, Pick]) -> None:
+        self.sums = {name: last_sum(graph, name) for name in watched}
+        self.operands: dict[str, float] = {}
+        self.largest: dict[str, float] = {}
+
+    def compute(self, node: Node, arguments: Any, weights: Weights) -> Array:
+        """Compute a node as usual, and see how large what it adds up is."""
+        value = node.layer.forward(arguments, weights)
+        if node.name in self.sums:
+            self.largest[node.name] = float(np.abs(value).max())
+        if any(node.name == name for name, _ in self.sums.values()):
+            linear: Any = replace(node.layer, activation="linear")  # type: ignore[call-arg]
+            sizes = {name: np.abs(weight) for name, weight in weights.items()}
+            self.operands[node.name] = float(linear.forward(np.abs(arguments), sizes).max())
+        return value
+
+    def of(self, name: str) -> float:
+        """Give the floor of what is allowed at a node that is watched."""
+        source, slope = self.sums[name]
+        operands = slope * self.operands.get(source, 0.0)
+        return FLOOR * (FLOAT32.unit * (self.largest[name] + operands) + FLOAT32.smallest)
+
+
+def last_sum(graph: Graph, name: str) -> tuple[str, float]:
+    """Find the last matrix product before a node's output: (its node, the steepest slope from it).
+
+    ("", 0) if something else than means, a score's activation and moves lies between.
+    """
+    nodes, slope = {node.name: node for node in graph.nodes}, 1.0
+    while name in nodes:
+        layer: Any = nodes[name].layer
+        plain = (*PRODUCTS, *MEANS, *MOVING, nn.Activation, nn.Softmax)
+        if layer.merges or not isinstance(layer, plain):
+            break
+        name_of = "softmax" if isinstance(layer, nn.Softmax) else "linear"
+        slope *= SLOPES.get(getattr(layer, "activation", name_of), 0.0)
+        if isinstance(layer, PRODUCTS):
+            return name, slope
+        (name,) = nodes[name].inputs
+    return "", 0.0
