@@ -1,4 +1,4 @@
-"""``tinycnn convert MODEL``: a foreign file in, one safe model file out, and the proof of it."""
+"""``tinycnn convert MODEL``: a foreign file in, one safe model file out, and its parity check."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tinycnn.nn.selftest import record, replay
 from . import keras, options, pytorch, teachable
 from .assumptions import assumptions
 from .keras_check import compare
-from .proof import prove
+from .parity import check_parity
 from .scores import ended_in, with_probabilities
 
 
@@ -36,7 +36,7 @@ def _convert(argv: Sequence[str]) -> int:
     draft = output.with_name(f".{output.name}.{os.urandom(4).hex()}.draft")
     try:
         places = _write(chosen, output.stem, draft)
-        _prove(replace(modelfile.load(draft), name=output.stem), chosen, places)
+        _check(replace(modelfile.load(draft), name=output.stem), chosen, places)
         os.replace(draft, output)
     except OSError as error:
         raise ConversionError(f"cannot write {output}: {error.strerror}") from error
@@ -68,12 +68,12 @@ def _write(chosen: argparse.Namespace, name: str, draft: Path) -> Mapping[str, s
     return found.places
 
 
-def _prove(written: Model, chosen: argparse.Namespace, places: Mapping[str, str]) -> None:
+def _check(written: Model, chosen: argparse.Namespace, places: Mapping[str, str]) -> None:
     """Compare the file that was written with Keras and between backends, replay its self-test."""
     if chosen.check_with_keras:
         print(f"Keras: {compare(chosen.model, written, places)}")
-    for difference in prove(written):
-        print(f"proof: {difference}")
+    for difference in check_parity(written):
+        print(f"parity: {difference}")
     assert written.self_test is not None
     replay(written)
 

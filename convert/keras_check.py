@@ -29,7 +29,7 @@ from tinycnn.nn.types import Array
 
 from .isolation import take
 from .keras import open_file
-from .proof import TOLERANCE, relative
+from .parity import TOLERANCE, relative
 
 SEEDS = (2, 3)
 SECONDS = 600.0

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from tinycnn.convert import __main__ as command
-from tinycnn.convert import options, proof
+from tinycnn.convert import options, parity
 
 from tests.convert.keras_files import (
     fill_weights,
@@ -51,7 +51,7 @@ def test_from_a_file_to_a_proved_model(file, capsys):
     assert (status, err) == (0, "")
     assert "net: 4 layers, 50 parameters" in out
     assert "input 8x8x1, 2 scores; from Keras 2.8.0, .h5" in out
-    assert "proof: numba: largest difference" in out
+    assert "parity: numba: largest difference" in out
     assert "assumed, because no option says otherwise: grayscale grey levels 0 to 255" in out
     assert "its self-test passes" in out
     model = modelfile.load(file.with_name("net.safetensors"))
@@ -196,13 +196,13 @@ def test_a_failed_conversion_keeps_the_old_file(file, capsys, monkeypatch):
     target.write_text("precious")
 
     def broken(*_):
-        raise ConversionError("the proof fails")
+        raise ConversionError("the parity check fails")
 
-    monkeypatch.setattr(command, "prove", broken)
-    fails(capsys, "the proof fails", file, "--force")
+    monkeypatch.setattr(command, "check_parity", broken)
+    fails(capsys, "the parity check fails", file, "--force")
     monkeypatch.undo()
     monkeypatch.setattr(command, "replay", broken)
-    fails(capsys, "the proof fails", file, "--force")
+    fails(capsys, "the parity check fails", file, "--force")
     assert target.read_text() == "precious"
     assert sorted(os.listdir(file.parent)) == ["net.h5", "net.safetensors"]
 
@@ -228,8 +228,8 @@ def test_labels_that_repeat_are_numbered(file, capsys):
         options.numbered(("a", "a (2)", "a"))
 
 
-def proof_lines(out):
-    return [line for line in out.splitlines() if line.startswith("proof: ")]
+def parity_lines(out):
+    return [line for line in out.splitlines() if line.startswith("parity: ")]
 
 
 def test_only_backends_that_prove_something_are_told(file, capsys, monkeypatch):
@@ -238,18 +238,18 @@ def test_only_backends_that_prove_something_are_told(file, capsys, monkeypatch):
     found = {"native": "no library", "numba": "", "numpy": ""}
     monkeypatch.setattr(session, "available_backends", lambda: found)
     monkeypatch.setattr(libraries, "is_absent", lambda: True)
-    (line,) = proof_lines(run(capsys, file)[1])
-    assert line.startswith("proof: numba: largest difference")
+    (line,) = parity_lines(run(capsys, file)[1])
+    assert line.startswith("parity: numba: largest difference")
     monkeypatch.setattr(libraries, "is_absent", lambda: False)
-    lines = proof_lines(run(capsys, file, "--force")[1])
-    assert lines[0] == "proof: native: cannot run here (no library)"
+    lines = parity_lines(run(capsys, file, "--force")[1])
+    assert lines[0] == "parity: native: cannot run here (no library)"
     found["numba"] = "not installed"
-    (line,) = proof_lines(run(capsys, file, "--force")[1])
+    (line,) = parity_lines(run(capsys, file, "--force")[1])
     assert line.endswith("none can run here (native: no library; numba: not installed)")
 
 
 def test_difference_spells_itself():
-    assert str(proof.Difference("numba", 2.5e-7)) == "numba: largest difference 2.5e-07"
+    assert str(parity.Difference("numba", 2.5e-7)) == "numba: largest difference 2.5e-07"
 
 
 def test_networks_that_are_no_classifiers(tmp_path, capsys):

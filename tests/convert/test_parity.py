@@ -1,8 +1,8 @@
-"""The proof of a conversion names the layer that is wrong, whatever differs behind it."""
+"""The parity check of a conversion names the layer that is wrong, whatever differs behind it."""
 
 import numpy as np
 import pytest
-from tinycnn.convert import proof
+from tinycnn.convert import parity
 
 from tinycnn.benchmarks.networks import random_weights
 from tinycnn.engine import session
@@ -35,7 +35,7 @@ def after(graph, name):
 def test_every_layer_is_found(name):
     graph = branching()
     wrong = after(graph, name)
-    assert proof.first_that_differs(graph, lambda part: part.output in wrong).name == name
+    assert parity.first_that_differs(graph, lambda part: part.output in wrong).name == name
 
 
 def test_it_asks_about_few_parts_of_a_deep_network():
@@ -46,12 +46,12 @@ def test_it_asks_about_few_parts_of_a_deep_network():
         asked.append(part.output)
         return part.output in wrong
 
-    assert proof.first_that_differs(graph, differs).name == "conv4_block3_1_relu"
+    assert parity.first_that_differs(graph, differs).name == "conv4_block3_1_relu"
     assert len(asked) == len(set(asked)) < 14
 
 
 def test_a_part_holds_what_it_needs_and_no_more():
-    part = proof.part_until(branching(), "b")
+    part = parity.part_until(branching(), "b")
     assert [node.name for node in part.nodes] == ["b_conv", "b"]
     assert part.output_shape == (8, 8, 3)
 
@@ -78,10 +78,10 @@ def test_a_wrong_backend_is_refused_with_the_layer(monkeypatch):
         return kind, Wrong()
 
     model = Model(graph, weights, Preprocessing("grayscale"))
-    assert [d.backend for d in proof.prove(model)]
+    assert [d.backend for d in parity.check_parity(model)]
     monkeypatch.setattr(session, "_start", broken)
     with pytest.raises(ConversionError, match=r"differs by 1.0e-02 .* at layer 'sum' \(Add\)"):
-        list(proof.prove(model))
+        list(parity.check_parity(model))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_scores_are_also_compared_before_their_activation(end):
     graph = Sequential([nn.Flatten(), *end], (4, 4, 1))
     weights = random_weights(graph, np.random.default_rng(1))
     model = Model(graph, weights, Preprocessing("grayscale"))
-    (part,) = proof.without_scores(model)
+    (part,) = parity.without_scores(model)
     x = np.random.default_rng(2).random((1, 4, 4, 1), np.float32)
     expected = x.reshape(1, -1) @ weights["end/kernel"] + weights["end/bias"]
     np.testing.assert_allclose(part.forward(x), expected, rtol=1e-5)
@@ -107,4 +107,4 @@ def test_what_ends_in_no_probabilities_is_compared_as_it_is():
     model = Model(
         graph, random_weights(graph, np.random.default_rng(1)), Preprocessing("grayscale")
     )
-    assert list(proof.without_scores(model)) == []
+    assert list(parity.without_scores(model)) == []

@@ -1,4 +1,4 @@
-"""The proof of a conversion: every backend against the reference, on image-like inputs."""
+"""The parity check of a conversion: every backend against the reference, on image-like inputs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Difference:
         return f"{self.backend}: {self.reason or f'largest difference {self.largest:.1e}'}"
 
 
-def prove(model: Model) -> Iterator[Difference]:
+def check_parity(model: Model) -> Iterator[Difference]:
     """Run each backend but the reference; ConversionError where one computes something else.
 
     A backend that is not installed is worth a line only if no other one proves anything.
