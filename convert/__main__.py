@@ -71,7 +71,7 @@ def _write(chosen: argparse.Namespace, name: str, draft: Path) -> Mapping[str, s
 def _check(written: Model, chosen: argparse.Namespace, places: Mapping[str, str]) -> None:
     """Compare the file that was written with Keras and between backends, replay its self-test."""
     if chosen.check_with_keras:
-        print(f"Keras: {compare(chosen.model, written, places)}")
+        print(f"Keras: {compare(chosen.model, written, places, chosen.dtype)}")
     for difference in check_parity(written):
         print(f"parity: {difference}")
     assert written.self_test is not None

@@ -15,38 +15,51 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from tinycnn.errors import ConversionError
 from tinycnn.nn.graph import INPUT
 from tinycnn.nn.model import Model
-from tinycnn.nn.selftest import image_like
+from tinycnn.nn.selftest import difference, image_like
+from tinycnn.nn.tolerance import HALVES, Exact, of_layer
 from tinycnn.nn.types import Array
 
 from .isolation import take
 from .keras import open_file
-from .parity import TOLERANCE, relative
 
 SEEDS = (2, 3)
+RUNS = 3  # of each layer, to find what may differ
 SECONDS = 600.0
 MAX_LINE = 1 << 16
 MODULES = re.compile(r"(tensorflow\.|tf_keras\.)?keras(\.\w+)*|builtins")
 CODE = frozenset({"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer"})
 
 
+class Call(NamedTuple):
+    """What a layer gave in Keras, as float32, and the type that it was computed in."""
+
+    value: Array
+    kind: str
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """What came of it: the largest difference of any layer, and the first layer that differs."""
+    """What came of it: the layer that is nearest to the limit, and the first that is beyond.
+
+    ``largest`` and ``explained``: its difference and what rounding explains, in its largest value.
+    """
 
     keras: str = ""
     layers: int = 0
     largest: float = 0.0
+    explained: float = 1.0
     at: str = ""
-    first: str = ""  # the first that differs by more than the tolerance
+    kinds: frozenset[str] = frozenset()  # of half precision
+    wrong: str = ""  # the first layer that differs by more than rounding explains, and by how much
     output: float = 0.0
     reason: str = ""  # why nothing was compared
 
@@ -54,16 +67,37 @@ class Comparison:
         """Spell it for people."""
         if self.reason:
             return f"not compared: {self.reason}"
+        there = f", computed there in {' and '.join(sorted(self.kinds))}" if self.kinds else ""
         return (
-            f"{self.keras}: {self.layers} layers compared, largest difference {self.largest:.1e} "
-            f"(relative, layer {self.at!r}); of the whole network {self.output:.1e}"
+            f"{self.keras}: {self.layers} layers compared{there}; of layer {self.at!r} the largest "
+            f"difference {self.largest:.1e}, {self.explained:.1e} allowed; of the whole network "
+            f"{self.output:.1e}"
         )
 
+    def with_layer(self, place: str, call: Call, right: Exact) -> Comparison:
+        """Add what was found of one layer."""
+        size = max(float(np.abs(right.value).max()), 1e-30)
+        distance, explained = difference(call.value, right.value) / size, right.allowed / size
+        kinds = self.kinds | ({call.kind} & HALVES)
+        result = replace(self, layers=self.layers + 1, kinds=kinds)
+        if not self.at or distance * self.explained > self.largest * explained:
+            result = replace(result, largest=distance, explained=explained, at=place)
+        if self.wrong or right.admits(call.value):
+            return result
+        wrong = (
+            f"layer {place!r} is the first that differs from {self.keras}, by {distance:.1e} of "
+            f"its largest value; rounding in {call.kind} explains {explained:.1e}"
+        )
+        return replace(result, wrong=wrong)
 
-def compare(path: Path, model: Model, places: Mapping[str, str]) -> Comparison:
-    """Run ``path`` in Keras; ConversionError names the first layer that differs beyond 1e-4.
 
-    ``places``: our layer -> MODEL/LAYER in the file, as `keras.Imported` has them.
+def compare(
+    path: Path, model: Model, places: Mapping[str, str], stored: str = "float32"
+) -> Comparison:
+    """Run ``path`` in Keras; ConversionError names the first layer that differs from it.
+
+    ``places``: our layer -> MODEL/LAYER in the file, as `keras.Imported` has them. ``stored``: the
+    type that the model's weights were rounded to. `tinycnn.nn.tolerance` says what may differ.
     """
     if not places:
         return Comparison(reason="the file holds no network that Keras could load")
@@ -71,11 +105,10 @@ def compare(path: Path, model: Model, places: Mapping[str, str]) -> Comparison:
         return Comparison(reason="Keras is not installed here")
     if found := dangerous(open_file(path).config):
         return Comparison(reason=f"the file asks Keras for {found}, which is never loaded")
-    result = _compare(path, model, places)
-    if result.first:
+    result = _compare(path, model, places, stored)
+    if result.wrong:
         raise ConversionError(
-            f"layer {result.first!r} is the first that differs from {result.keras}, "
-            f"by up to {result.largest:.1e} (relative); nothing was written: please report it"
+            f"{result.wrong}; nothing was written. It is converted wrongly: please report it"
         )
     return result
 
@@ -97,16 +130,16 @@ def dangerous(config: Any) -> str:
     return ""
 
 
-def _compare(path: Path, model: Model, places: Mapping[str, str]) -> Comparison:
+def _compare(path: Path, model: Model, places: Mapping[str, str], stored: str) -> Comparison:
     x = np.concatenate([image_like(model.input_shape, s, model.preprocessing) for s in SEEDS])
-    theirs: dict[str, list[Array]] = {}
+    theirs: dict[str, list[Call]] = {}
     for place, value in _run(path, x):
         if place is not None:
             theirs.setdefault(place, []).append(value)
         elif "error" in value:
             return Comparison(reason=f"Keras cannot run it: {value['error']}")
         else:
-            return _beside(model, x, places, theirs, f"Keras {value['keras']}")
+            return _beside(model, x, places, theirs, f"Keras {value['keras']}", stored)
     return Comparison(reason="Keras ended without an answer")
 
 
@@ -114,44 +147,43 @@ def _beside(
     model: Model,
     x: Array,
     places: Mapping[str, str],
-    theirs: dict[str, list[Array]],
+    theirs: dict[str, list[Call]],
     keras: str,
+    stored: str,
 ) -> Comparison:
     """Run each layer on what Keras's layers before it gave: differences do not add up on the way.
 
     What random or badly scaled weights make of the last bit would hide which layer is wrong.
     """
-    graph, layers, largest, at, first = model.graph, 0, -1.0, "", ""
+    graph, result = model.graph, Comparison(keras)
     values = {INPUT: x}
     for node in graph.nodes:
-        weights = graph.node_weights(node, model.weights)
-        with np.errstate(all="ignore"):
-            values[node.name] = node.layer.forward(graph.arguments(node, values), weights)
-        place = places.get(node.layer.name, "")
-        if theirs.get(place):
-            difference, values[node.name] = _match(values[node.name], theirs[place])
-            layers += 1
-            if not difference <= largest:
-                largest, at = difference, place
-            if not difference <= TOLERANCE:
-                first = first or place
-    output = relative(graph.forward(x, model.weights), values[graph.output])
-    return Comparison(keras, layers, largest, at, first, output)
+        weights, arguments = graph.node_weights(node, model.weights), graph.arguments(node, values)
+        calls, place = theirs.get(places.get(node.layer.name, "")), places.get(node.layer.name, "")
+        if not calls:
+            with np.errstate(all="ignore"):
+                values[node.name] = node.layer.forward(arguments, weights)
+            continue
+        right = of_layer(node, arguments, weights, calls[0].kind, stored, RUNS)
+        call = _nearest(right, calls)
+        if call.kind in HALVES and not np.isfinite(call.value).all():
+            return Comparison(reason=f"{keras} gives NaN or infinity in {call.kind}, at {place!r}")
+        result = result.with_layer(place, call, right)
+        fits = call.value.shape == right.value.shape
+        values[node.name] = call.value if fits else right.value.astype(np.float32)
+    found, last = graph.forward(x, model.weights), values[graph.output]
+    return replace(result, output=difference(found, last) / max(float(np.abs(last).max()), 1e-30))
 
 
-def _match(ours: Array, theirs: list[Array]) -> tuple[float, Array]:
-    """Difference to the call that is nearest, and its value, which is then used up.
+def _nearest(right: Exact, calls: list[Call]) -> Call:
+    """Take the call of a layer out of ``calls`` that is nearest to what is right.
 
     A shared layer's calls come in Keras's order there and in ours here.
     """
-    candidates = [_laid_out(each, ours) for each in theirs]
-    differences = [
-        float("inf") if ours.shape != each.shape else relative(ours, each) for each in candidates
-    ]
-    nearest = int(np.argmin(np.nan_to_num(differences, nan=np.inf)))
-    del theirs[nearest]
-    fits = ours.shape == candidates[nearest].shape
-    return differences[nearest], candidates[nearest] if fits else ours
+    laid_out = [Call(_laid_out(call.value, right.value), call.kind) for call in calls]
+    nearest = int(np.argmin([difference(call.value, right.value) for call in laid_out]))
+    del calls[nearest]
+    return laid_out[nearest]
 
 
 def _laid_out(theirs: Array, ours: Array) -> Array:
@@ -197,5 +229,6 @@ def _answers(stream: IO[bytes]) -> Iterator[tuple[str | None, Any]]:
             yield None, entry
             return
         data = take(stream, 4 * int(np.prod(entry["shape"])))
-        yield entry["layer"], np.frombuffer(data, np.float32).reshape(entry["shape"])
+        value = np.frombuffer(data, np.float32).reshape(entry["shape"])
+        yield entry["layer"], Call(value, entry["type"])
     raise EOFError

@@ -2,7 +2,8 @@
 
 ``python -m tinycnn.convert.keras_child FILE`` takes a batch (`.npy`) on standard input and answers
 with a line of JSON for each call of a layer, in the order of the calls, followed by its output as
-float32. The last line says which Keras it was; or the only one, why it cannot be done.
+float32; the line names the type that it was computed in. The last line says which Keras it was; or
+the only one, why it cannot be done.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def main(path: str, batch: IO[bytes], answers: IO[bytes]) -> None:
     def keep(place: str, value: Any) -> None:
         with contextlib.suppress(Exception):  # a list, a ragged tensor: not what we compare
             found = np.ascontiguousarray(np.asarray(keras.ops.convert_to_numpy(value)), np.float32)
-            say({"layer": place, "shape": found.shape}, found.tobytes())
+            kind = keras.backend.standardize_dtype(value.dtype)
+            say({"layer": place, "shape": found.shape, "type": kind}, found.tobytes())
 
     try:
         x = np.load(io.BytesIO(batch.read()), allow_pickle=False)

@@ -1,42 +1,76 @@
-"""The parity check of a conversion: every backend against the reference, on image-like inputs."""
+"""The parity check of a conversion: every backend against float64, on image-like inputs.
+
+Compared are the scores, what their softmax or sigmoid is made of (near 0 or 1 scores hide what
+differs), and some layers on the way, each as the output of a network that ends there: what is wrong
+early may be lost in the scores. How much may differ: `tinycnn.nn.tolerance`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
 from tinycnn.errors import ConversionError, TinycnnError
-from tinycnn.nn.graph import INPUT, Graph, Node
-from tinycnn.nn.layers import Activation
+from tinycnn.nn.graph import Graph
 from tinycnn.nn.model import Model
 from tinycnn.nn.preprocessing import Preprocessing
-from tinycnn.nn.selftest import image_like
+from tinycnn.nn.selftest import difference, image_like
+from tinycnn.nn.tolerance import Exact, measure
 from tinycnn.nn.types import Array, Weights
 
+from .parts import first_that_differs, part_until, split_scores
+
 SEEDS = range(2, 5)  # the self-test has seed 1
-TOLERANCE = 1e-4  # relative to the largest score
+RUNS = 3  # in float32, of each input; what is allowed is the most of the three
+CUTS = 6  # layers on the way
+VALUES = 1 << 16  # compared at most of each layer, evenly spread: some of every row and channel
+COARSE = 0.01  # of a probability, or of the largest score: more than that deserves a word
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Largest difference of one backend to the reference, relative to the largest score."""
+    """Largest difference of one backend's scores to float64, and the most that is allowed.
+
+    ``seconds``: what the reference took, in float64 and to find what is allowed.
+    """
 
     backend: str
     largest: float
-    reason: str = ""  # why it could not run here
+    allowed: float = 0.0
+    seconds: float | None = None
+    reason: str = ""  # instead: why it was not compared
 
     def __str__(self) -> str:
         """Spell it for people."""
-        return f"{self.backend}: {self.reason or f'largest difference {self.largest:.1e}'}"
+        if self.reason:
+            return f"{self.backend}: {self.reason}"
+        took = "" if self.seconds is None else f" (float64 reference: {self.seconds:.1f} s)"
+        found = f"largest difference {self.largest:.1e}, {self.allowed:.1e} allowed"
+        return f"{self.backend}: {found}{took}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A network that ends in what is compared, what is right for each input, what is allowed."""
+
+    model: Model
+    right: Sequence[Exact]
+    allowed: float
+
+    def differences(self, found: Sequence[Array]) -> list[float]:
+        """Largest difference for each input."""
+        pairs = zip(found, self.right, strict=True)
+        return [difference(spread(y), exact.value) for y, exact in pairs]
 
 
 def check_parity(model: Model) -> Iterator[Difference]:
     """Run each backend but the reference; ConversionError where one computes something else.
 
-    A backend that is not installed is worth a line only if no other one proves anything.
+    A backend that is not installed is worth a line only if no other one can be compared.
     """
     from tinycnn.engine import libraries
     from tinycnn.engine.session import available_backends
@@ -44,111 +78,96 @@ def check_parity(model: Model) -> Iterator[Difference]:
     compiled = {name: why for name, why in available_backends().items() if name != "numpy"}
     if all(compiled.values()):
         reasons = "; ".join(f"{name}: {why}" for name, why in compiled.items())
-        yield Difference("compiled backends", 0.0, f"none can run here ({reasons})")
+        yield Difference("compiled backends", 0.0, reason=f"none can run here ({reasons})")
         return
     inputs = [image_like(model.input_shape, seed, model.preprocessing) for seed in SEEDS]
-    # Scores near 0 or 1 hide what differs before their activation: there it is looked at, too.
-    parts = [(part, [part.forward(x) for x in inputs]) for part in (model, *without_scores(model))]
-    if not all(np.isfinite(expected).all() for _, expected in parts):
-        raise ConversionError("the model gives NaN or infinity for an image-like input")
+    began = time.monotonic()
+    parts = compared(model, inputs)
+    seconds: float | None = time.monotonic() - began
     for backend, missing in compiled.items():
-        if missing:
-            if backend == "native" and not libraries.is_absent():  # there, and it cannot be used
-                yield Difference(backend, 0.0, f"cannot run here ({missing})")
-            continue
-        yield Difference(
-            backend, max(_largest(part, backend, inputs, expected) for part, expected in parts)
+        if not missing:
+            largest, *_ = [_largest(part, backend, inputs) for part in parts]
+            yield Difference(backend, largest, parts[0].allowed, seconds)
+            seconds = None
+        elif backend == "native" and not libraries.is_absent():  # there, and it cannot be used
+            yield Difference(backend, 0.0, reason=f"cannot run here ({missing})")
+    yield from caveat(parts[0])
+
+
+def compared(model: Model, inputs: Sequence[Array]) -> list[Part]:
+    """Find what is compared: the scores, the logits, and some layers on the way."""
+    graph, logits = split_scores(model.graph)
+    before = [node.name for node in graph.nodes[:-1]]
+    cuts = {before[i] for i in np.linspace(0, len(before) - 1, CUTS).astype(int)} if before else ()
+    names = dict.fromkeys([graph.output, *([logits] if logits else []), *sorted(cuts)])
+    watched = dict.fromkeys(names, spread)
+    found = [measure(graph, model.weights, x, watched, RUNS) for x in inputs]
+    parts = []
+    for name in names:
+        ends = model.graph if name == graph.output else part_until(graph, name)
+        right = [each[name] for each in found]
+        allowed = float(np.max([exact.allowed for exact in right]))  # NaN, if one is
+        if not isfinite(allowed) and name in (graph.output, logits):
+            raise ConversionError("the model gives NaN or infinity for an image-like input")
+        if isfinite(allowed):  # what a sigmoid makes of infinity may be right
+            parts.append(Part(_model(ends, model), right, allowed))
+    return parts
+
+
+def spread(value: Array) -> Array:
+    """Pick values of a layer's output: all, or as many as are compared."""
+    flat = value.ravel()
+    return flat[np.linspace(0, flat.size - 1, min(flat.size, VALUES)).astype(int)]
+
+
+def caveat(scores: Part) -> Iterator[Difference]:
+    """Say so if float32 cannot compute the scores as exactly as someone expects who reads them."""
+    _, logits = split_scores(scores.model.graph)
+    largest = max(float(np.abs(exact.value).max()) for exact in scores.right)
+    if scores.allowed > COARSE * (1.0 if logits else largest):
+        text = (
+            f"rounding alone may change this network's scores by {scores.allowed:.2g} (the largest "
+            f"is {largest:.2g}), in any program: its weights amplify errors, or cancel each other"
         )
+        yield Difference("float32", 0.0, reason=text)
 
 
-def without_scores(model: Model) -> Iterator[Model]:
-    """Give the model without the softmax or sigmoid that makes its scores, if it ends in one."""
-    graph, last = model.graph, model.graph.nodes[-1]
-    if getattr(last.layer, "activation", None) not in ("softmax", "sigmoid"):
-        return
-    if isinstance(last.layer, Activation):
-        if last.inputs[0] == INPUT:
-            return
-        part = part_until(graph, last.inputs[0])
-    else:
-        layer: Any = last.layer  # one that has an activation
-        linear = replace(last, layer=replace(layer, activation="linear"))
-        part = Graph(graph.input_shape, (*graph.nodes[:-1], linear))
-    weights = {name: model.weights[name] for name in part.weight_shapes}
-    yield Model(part, weights, model.preprocessing)
-
-
-def _largest(
-    model: Model, backend: str, inputs: Sequence[Array], expected: Sequence[Array]
-) -> float:
+def _largest(part: Part, backend: str, inputs: Sequence[Array]) -> float:
     """Largest difference of a backend; ConversionError names the layer if it is too large."""
     from tinycnn.engine.session import Session
 
     try:  # without its self-test, which would name no layer
-        session = Session(replace(model, self_test=None), backend=backend)
+        session = Session(part.model, backend=backend)
         found = [session.predict(x) for x in inputs]
     except TinycnnError as error:
         raise ConversionError(f"backend {backend}: {error}") from error
-    differences = [relative(*pair) for pair in zip(found, expected, strict=True)]
-    worst = int(np.argmax(differences))  # the first NaN, if there is one
-    if (largest := differences[worst]) <= TOLERANCE:
+    differences = part.differences(found)
+    worst = int(np.argmax(differences))
+    if (largest := differences[worst]) <= part.allowed:
         return largest
-    x = inputs[worst]
-    layer = first_that_differs(model.graph, lambda part: _differs(part, model.weights, x, backend))
-    raise ConversionError(
-        f"backend {backend} differs by {largest:.1e} from the reference, first at "
-        f"layer {layer.name!r} ({type(layer.layer).__name__}); nothing was written: "
-        "please report it"
+    graph, weights, x = part.model.graph, part.model.weights, inputs[worst]
+    layer = first_that_differs(graph, lambda end: _differs(end, weights, x, backend))
+    what = (
+        f"differs by {largest:.1e} from the reference, where rounding explains {part.allowed:.1e}"
     )
-
-
-def relative(found: Array, expected: Array) -> float:
-    """Largest difference relative to the largest expected value; NaN if one is not finite."""
-    if not np.isfinite(found).all() or not np.isfinite(expected).all():
-        return float("nan")
-    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-6))
-
-
-def first_that_differs(graph: Graph, differs: Callable[[Graph], bool]) -> Node:
-    """Find a layer whose output differs though none of its inputs does.
-
-    ``differs`` is asked about parts of the graph that end at one layer; the whole is known to.
-    Bisection, then upwards: log2 of the layers' number questions, and one for each input.
-    """
-    nodes = {node.name: node for node in graph.nodes}
-    known: dict[str, bool] = {INPUT: False, graph.output: True}
-
-    def at(name: str) -> bool:
-        if name not in known:
-            known[name] = differs(part_until(graph, name))
-        return known[name]
-
-    right, wrong = -1, len(graph.nodes) - 1
-    while wrong - right > 1:
-        middle = (right + wrong) // 2
-        right, wrong = (right, middle) if at(graph.nodes[middle].name) else (middle, wrong)
-    name = graph.nodes[wrong].name
-    while (before := next((i for i in nodes[name].inputs if at(i)), None)) is not None:
-        name = before
-    return nodes[name]
-
-
-def part_until(graph: Graph, name: str) -> Graph:
-    """Cut out the part of a network that ends at the layer ``name``: what it needs, and no more."""
-    wanted, nodes = {name}, []
-    for node in reversed(graph.nodes):
-        if node.name in wanted:
-            wanted.update(node.inputs)
-            nodes.append(node)
-    return Graph(graph.input_shape, tuple(reversed(nodes)))
+    raise ConversionError(
+        f"backend {backend} {what if isfinite(largest) else 'gives NaN or infinity'}, "
+        f"first at layer {layer.name!r} ({type(layer.layer).__name__}); "
+        "nothing was written. The fault is not the file's: please report it"
+    )
 
 
 def _differs(part: Graph, weights: Weights, x: Array, backend: str) -> bool:
     from tinycnn.engine.session import Session
 
     model = Model(part, {name: weights[name] for name in part.weight_shapes}, _any_picture(part))
-    difference = relative(Session(model, backend=backend).predict(x), model.forward(x))
-    return not difference <= TOLERANCE
+    right = measure(part, model.weights, x, {part.output: spread}, RUNS)[part.output]
+    return not right.admits(spread(Session(model, backend=backend).predict(x)))
+
+
+def _model(part: Graph, whole: Model) -> Model:
+    weights = {name: whole.weights[name] for name in part.weight_shapes}
+    return Model(part, weights, whole.preprocessing)
 
 
 def _any_picture(part: Graph) -> Preprocessing:

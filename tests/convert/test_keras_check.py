@@ -89,6 +89,49 @@ def test_nested_and_shared_layers_beside_keras(suffix, keras, tmp_path):
         keras_check.compare(path, wrong, found.places)
 
 
+def mixed(keras, policy):
+    """Half precision but for the first and the last layer, as Keras's guide advises."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        layers = keras.layers
+        stack = [layers.ZeroPadding2D(), layers.Rescaling(1 / 127.5, -1, dtype="float32"),
+                 layers.Conv2D(16, 3, padding="same", use_bias=False), layers.BatchNormalization(),
+                 layers.ReLU(6.0), layers.SeparableConv2D(24, 3, activation="swish"),
+                 layers.GlobalAveragePooling2D(), layers.Dense(8, activation="gelu", name="dense"),
+                 layers.Dense(1, activation="sigmoid", dtype="float32", name="end")]  # fmt: skip
+        return keras.Sequential([keras.Input((32, 32, 3)), *stack])
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.keras
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float32"])
+def test_half_precision_is_judged_by_its_own_rounding(policy, keras, tmp_path):
+    path = tmp_path / "m.keras"
+    mixed(keras, policy).save(path)
+    found = converter.read(path, read_hdf5=read_here)
+    model = Model(found.graph, found.weights, Preprocessing("rgb"))
+    result = keras_check.compare(path, model, found.places)
+    half = policy.removeprefix("mixed_")
+    assert (result.reason, result.layers) == ("", len(found.graph.nodes))
+    assert (f"computed there in {half}" in str(result)) == (half != "float32")
+    assert (result.largest > 1e-4) == (half != "float32")
+    wrong = {**found.weights, "dense/bias": found.weights["dense/bias"] + 0.3}
+    with pytest.raises(ConversionError, match=f"'dense' is the first.*rounding in {half} explains"):
+        keras_check.compare(path, Model(found.graph, wrong, model.preprocessing), found.places)
+
+
+@pytest.mark.keras
+@pytest.mark.filterwarnings("ignore")
+def test_weights_rounded_to_half_precision(keras, tmp_path, capsys):
+    path = tmp_path / "m.keras"
+    mixed(keras, "float32").save(path)
+    assert command.main([str(path), "--check-with-keras", "--dtype", "float16"]) == 0
+    assert "Keras: Keras 3" in capsys.readouterr().out
+
+
 @pytest.mark.keras
 def test_what_keras_cannot_load_is_one_line(keras, tmp_path, capsys):
     odd = layer("BatchNormalizationV1", "bn2", axis=[3], epsilon=0.001, unknown_option=3)

@@ -52,6 +52,7 @@ ARITHMETIC = {
     "float16": Arithmetic(2.0**-11, 2.0**-25, longest=4, shortest=1),
     "bfloat16": Arithmetic(2.0**-8, 2.0**-126, longest=4, shortest=1),
 }
+HALVES = frozenset({"float16", "bfloat16"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,21 +91,26 @@ def measure(
 
 
 def of_layer(
-    node: Node, arguments: Any, weights: Weights, kind: str, stored: str = "float32"
+    node: Node,
+    arguments: Any,
+    weights: Weights,
+    kind: str,
+    stored: str = "float32",
+    runs: int = RUNS,
 ) -> Exact:
     """Find what is right for one call of a layer, computed in the type ``kind``, as `measure` does.
 
     ``stored``: the type that the weights were rounded to.
     """
-    arithmetic, count = ARITHMETIC[kind], _count(node, arguments)
-    of_weights = max(arithmetic, ARITHMETIC[stored])
+    arithmetic = ARITHMETIC.get(kind, FLOAT32)
+    of_weights, count = max(arithmetic, ARITHMETIC[stored]), max(_count(node, arguments), 1)
     merges = node.layer.merges
     exact = [a.astype(np.float64) for a in arguments] if merges else arguments.astype(np.float64)
     with np.errstate(all="ignore"):
         value = node.layer.forward(exact, weights)
         own, random = node.layer.forward(arguments, weights), np.random.default_rng(1)
         others = [
-            rounded(random, arithmetic, of_weights, node, arguments, weights) for _ in range(RUNS)
+            rounded(random, arithmetic, of_weights, node, arguments, weights) for _ in range(runs)
         ]
     floor = arithmetic.unit * float(np.abs(value).max()) + arithmetic.smallest * sqrt(count)
     return Exact(value, _allowed(value, own, others, FLOOR * floor))
