@@ -17,7 +17,6 @@ import numpy as np
 from tinycnn.errors import ConversionError, TinycnnError
 from tinycnn.nn.graph import Graph
 from tinycnn.nn.model import Model
-from tinycnn.nn.preprocessing import Preprocessing
 from tinycnn.nn.selftest import difference, image_like
 from tinycnn.nn.tolerance import Exact, measure
 from tinycnn.nn.types import Array, Weights
@@ -57,7 +56,7 @@ class Difference:
 class Part:
     """A network that ends in what is compared, what is right for each input, what is allowed."""
 
-    model: Model
+    graph: Graph
     right: Sequence[Exact]
     allowed: float
 
@@ -82,11 +81,11 @@ def check_parity(model: Model) -> Iterator[Difference]:
         return
     inputs = [image_like(model.input_shape, seed, model.preprocessing) for seed in SEEDS]
     began = time.monotonic()
-    parts = compared(model, inputs)
+    parts = compared(model.graph, model.weights, inputs)
     seconds: float | None = time.monotonic() - began
     for backend, missing in compiled.items():
         if not missing:
-            largest, *_ = [_largest(part, backend, inputs) for part in parts]
+            largest, *_ = [_largest(part, model, backend, inputs) for part in parts]
             yield Difference(backend, largest, parts[0].allowed, seconds)
             seconds = None
         elif backend == "native" and not libraries.is_absent():  # there, and it cannot be used
@@ -94,23 +93,23 @@ def check_parity(model: Model) -> Iterator[Difference]:
     yield from caveat(parts[0])
 
 
-def compared(model: Model, inputs: Sequence[Array]) -> list[Part]:
+def compared(whole: Graph, weights: Weights, inputs: Sequence[Array]) -> list[Part]:
     """Find what is compared: the scores, the logits, and some layers on the way."""
-    graph, logits = split_scores(model.graph)
+    graph, logits = split_scores(whole)
     before = [node.name for node in graph.nodes[:-1]]
     cuts = {before[i] for i in np.linspace(0, len(before) - 1, CUTS).astype(int)} if before else ()
     names = dict.fromkeys([graph.output, *([logits] if logits else []), *sorted(cuts)])
     watched = dict.fromkeys(names, spread)
-    found = [measure(graph, model.weights, x, watched, RUNS) for x in inputs]
+    found = [measure(graph, weights, x, watched, RUNS) for x in inputs]
     parts = []
     for name in names:
-        ends = model.graph if name == graph.output else part_until(graph, name)
+        ends = whole if name == graph.output else part_until(graph, name)
         right = [each[name] for each in found]
         allowed = float(np.max([exact.allowed for exact in right]))  # NaN, if one is
         if not isfinite(allowed) and name in (graph.output, logits):
             raise ConversionError("the model gives NaN or infinity for an image-like input")
         if isfinite(allowed):  # what a sigmoid makes of infinity may be right
-            parts.append(Part(_model(ends, model), right, allowed))
+            parts.append(Part(ends, right, allowed))
     return parts
 
 
@@ -122,7 +121,7 @@ def spread(value: Array) -> Array:
 
 def caveat(scores: Part) -> Iterator[Difference]:
     """Say so if float32 cannot compute the scores as exactly as someone expects who reads them."""
-    _, logits = split_scores(scores.model.graph)
+    _, logits = split_scores(scores.graph)
     largest = max(float(np.abs(exact.value).max()) for exact in scores.right)
     if scores.allowed > COARSE * (1.0 if logits else largest):
         text = (
@@ -132,12 +131,12 @@ def caveat(scores: Part) -> Iterator[Difference]:
         yield Difference("float32", 0.0, reason=text)
 
 
-def _largest(part: Part, backend: str, inputs: Sequence[Array]) -> float:
+def _largest(part: Part, whole: Model, backend: str, inputs: Sequence[Array]) -> float:
     """Largest difference of a backend; ConversionError names the layer if it is too large."""
     from tinycnn.engine.session import Session
 
     try:  # without its self-test, which would name no layer
-        session = Session(part.model, backend=backend)
+        session = Session(_model(part.graph, whole), backend=backend)
         found = [session.predict(x) for x in inputs]
     except TinycnnError as error:
         raise ConversionError(f"backend {backend}: {error}") from error
@@ -145,8 +144,8 @@ def _largest(part: Part, backend: str, inputs: Sequence[Array]) -> float:
     worst = int(np.argmax(differences))
     if (largest := differences[worst]) <= part.allowed:
         return largest
-    graph, weights, x = part.model.graph, part.model.weights, inputs[worst]
-    layer = first_that_differs(graph, lambda end: _differs(end, weights, x, backend))
+    x = inputs[worst]
+    layer = first_that_differs(part.graph, lambda end: _differs(end, whole, x, backend))
     what = (
         f"differs by {largest:.1e} from the reference, where rounding explains {part.allowed:.1e}"
     )
@@ -157,19 +156,13 @@ def _largest(part: Part, backend: str, inputs: Sequence[Array]) -> float:
     )
 
 
-def _differs(part: Graph, weights: Weights, x: Array, backend: str) -> bool:
+def _differs(part: Graph, whole: Model, x: Array, backend: str) -> bool:
     from tinycnn.engine.session import Session
 
-    model = Model(part, {name: weights[name] for name in part.weight_shapes}, _any_picture(part))
-    right = measure(part, model.weights, x, {part.output: spread}, RUNS)[part.output]
-    return not right.admits(spread(Session(model, backend=backend).predict(x)))
+    right = measure(part, whole.weights, x, {part.output: spread}, RUNS)[part.output]
+    return not right.admits(spread(Session(_model(part, whole), backend=backend).predict(x)))
 
 
 def _model(part: Graph, whole: Model) -> Model:
     weights = {name: whole.weights[name] for name in part.weight_shapes}
     return Model(part, weights, whole.preprocessing)
-
-
-def _any_picture(part: Graph) -> Preprocessing:
-    """Any preprocessing that fits: the input is prepared already."""
-    return Preprocessing("grayscale" if part.input_shape[-1] == 1 else "rgb")

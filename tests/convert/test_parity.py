@@ -99,13 +99,12 @@ def test_a_wrong_backend_is_refused_with_the_layer(monkeypatch):
 def test_scores_are_also_compared_before_their_activation(end):
     graph = Sequential([nn.Flatten(), *end], (4, 4, 1))
     weights = random_weights(graph, np.random.default_rng(1))
-    model = Model(graph, weights, Preprocessing("grayscale"))
     x = np.random.default_rng(2).random((1, 4, 4, 1), np.float32)
-    scores, logits, *_ = parity.compared(model, [x])
-    assert scores.model.graph == graph
+    scores, logits, *_ = parity.compared(graph, weights, [x])
+    assert scores.graph == graph
     expected = x.reshape(1, -1) @ weights["end/kernel"] + weights["end/bias"]
     np.testing.assert_allclose(logits.right[0].value, expected[0], rtol=1e-5)
-    np.testing.assert_array_equal(logits.model.forward(x), expected)
+    np.testing.assert_array_equal(logits.graph.forward(x, weights), expected)
 
 
 def test_what_ends_in_no_probabilities_is_compared_as_it_is():
@@ -114,8 +113,8 @@ def test_what_ends_in_no_probabilities_is_compared_as_it_is():
         graph, random_weights(graph, np.random.default_rng(1)), Preprocessing("grayscale")
     )
     assert parts.split_scores(graph) == (graph, None)
-    scores, *_ = parity.compared(model, [image(model)])
-    assert scores.model.graph.output == "end"
+    scores, *_ = parity.compared(graph, model.weights, [image(model)])
+    assert scores.graph.output == "end"
 
 
 def image(model):
@@ -192,8 +191,9 @@ def test_scores_that_rounding_changes_are_told():
     model = Model(graph, weights, Preprocessing("grayscale", scale=1 / 255))
     mean = image(model).mean(dtype=np.float64)
     weights["end/bias"][0] = -1e6 * mean
-    (scores, *_) = parity.compared(model, [image(model)])
+    (scores, *_) = parity.compared(graph, model.weights, [image(model)])
     (line,) = parity.caveat(scores)
     assert str(line).startswith("float32: rounding alone may change this network's scores by 0.")
-    (scores, *_) = parity.compared(one_logit(3.0), [image(one_logit(3.0))])
+    model = one_logit(3.0)
+    (scores, *_) = parity.compared(model.graph, model.weights, [image(model)])
     assert list(parity.caveat(scores)) == []

@@ -155,14 +155,24 @@ def test_roundings(layer, shape, count):
 
 
 def test_the_last_sum():
-    def of(*layers: nn.Layer) -> tuple[str, float]:
+    def of(*layers: nn.Layer) -> tuple[str, bool]:
         graph = Sequential(layers, (8, 8, 3))
         return last_sum(graph, graph.output)
 
     conv, dense = nn.Conv2D(4, 3, name="conv"), nn.Dense(2, name="dense", activation="softmax")
-    assert of(conv, nn.GlobalAveragePooling2D(), dense) == ("dense", 0.5)
-    assert of(conv, nn.GlobalAveragePooling2D(), nn.Softmax()) == ("conv", 0.5)
-    assert of(conv, nn.Flatten(), nn.Activation("sigmoid")) == ("conv", 0.25)
-    assert of(conv, nn.Flatten()) == ("conv", 1.0)
-    assert of(conv, nn.BatchNormalization()) == ("", 0.0)
-    assert of(nn.Flatten()) == ("", 0.0)
+    assert of(conv, nn.GlobalAveragePooling2D(), dense) == ("dense", True)
+    assert of(conv, nn.GlobalAveragePooling2D(), nn.Softmax()) == ("conv", True)
+    assert of(conv, nn.Flatten(), nn.Activation("sigmoid")) == ("conv", True)
+    assert of(conv, nn.Flatten()) == ("conv", False)
+    assert of(conv, nn.BatchNormalization()) == ("", False)
+    assert of(conv, nn.Activation("exponential")) == ("", False)
+    assert of(nn.Flatten()) == ("", False)
+
+
+def test_scores_that_are_0_and_1_stay_so():
+    """What rounding changes in a logit of 1,000 changes nothing in its probability."""
+    graph = Sequential([nn.Dense(2, activation="softmax", name="end"), nn.Flatten()], (1, 1, 1))
+    weights = {"end/kernel": np.float32([[1e3, -1e3]]), "end/bias": np.zeros(2, np.float32)}
+    assert at_output(graph, weights, np.ones((1, 1, 1, 1), np.float32)).allowed < 1e-6
+    weights["end/kernel"] *= np.float32(1e-3)
+    assert at_output(graph, weights, np.ones((1, 1, 1, 1), np.float32)).allowed < 1e-6

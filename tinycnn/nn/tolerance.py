@@ -29,7 +29,9 @@ RUNS = 6  # in one alone, a network with one score may by chance show nearly not
 MULTIPLE = 4.0
 OWN = 4.0  # times the reference's own error
 FLOOR = 4.0  # roundings of the largest value, and of the last sum's operands
-SLOPES = {"linear": 1.0, "relu": 1.0, "softmax": 0.5, "sigmoid": 0.25}  # the steepest
+SMALL = 0.1  # a change of logits for which a tangent stands for the curve of a score
+CURVES = ("softmax", "sigmoid")
+PASSED = (*PRODUCTS, *MEANS, *MOVING, nn.Activation, nn.Softmax)
 
 Compute = Callable[[Node, Any, Weights], Array]
 Pick = Callable[[Array], Any]
@@ -81,8 +83,7 @@ def measure(
     floors = _Floors(graph, watched)
     right = _pass(graph, weights, x.astype(np.float64), watched, floors.compute)
     own = _pass(graph, weights, x, watched)
-    random = np.random.default_rng(1)
-    coarse = partial(rounded, random, FLOAT32, FLOAT32)
+    coarse = partial(rounded, Noise(), FLOAT32, FLOAT32)
     others = [_pass(graph, weights, x, watched, coarse) for _ in range(runs)]
     return {
         name: Exact(value, _allowed(value, own[name], [o[name] for o in others], floors.of(name)))
@@ -108,9 +109,9 @@ def of_layer(
     exact = [a.astype(np.float64) for a in arguments] if merges else arguments.astype(np.float64)
     with np.errstate(all="ignore"):
         value = node.layer.forward(exact, weights)
-        own, random = node.layer.forward(arguments, weights), np.random.default_rng(1)
+        own, noise = node.layer.forward(arguments, weights), Noise()
         others = [
-            rounded(random, arithmetic, of_weights, node, arguments, weights) for _ in range(runs)
+            rounded(noise, arithmetic, of_weights, node, arguments, weights) for _ in range(runs)
         ]
     floor = arithmetic.unit * float(np.abs(value).max()) + arithmetic.smallest * sqrt(count)
     return Exact(value, _allowed(value, own, others, FLOOR * floor))
@@ -146,7 +147,7 @@ def _count(node: Node, arguments: Any) -> int:
 
 
 def rounded(
-    random: np.random.Generator,
+    noise: Noise,
     arithmetic: Arithmetic,
     of_weights: Arithmetic,
     node: Node,
@@ -164,8 +165,8 @@ def rounded(
     count, layer = max(min(_count(node, arguments), most), least), node.layer
     if not count:
         return layer.forward(arguments, weights)
-    changed = partial(_changed, random, MULTIPLE * arithmetic.unit * sqrt(count))
-    own = {name: _other_weight(random, of_weights, w) for name, w in weights.items()}
+    changed = partial(noise.multiplied, MULTIPLE * arithmetic.unit * sqrt(count))
+    own = {name: _other_weight(noise, of_weights, w) for name, w in weights.items()}
     given = [changed(a) for a in arguments] if layer.merges else changed(arguments)
     value = layer.forward(given, own)
     if isinstance(layer, MEANS):  # which take one input
@@ -173,22 +174,38 @@ def rounded(
     return changed(value)
 
 
-def _changed(random: np.random.Generator, amplitude: float, value: Array) -> Array:
-    """Multiply each number by one between 1 - ``amplitude`` and 1 + ``amplitude``."""
-    factor = random.random(value.shape, np.float32)
-    factor *= np.float32(2 * amplitude)
-    factor += np.float32(1 - amplitude)
-    factor *= value
-    return factor
-
-
-def _other_weight(random: np.random.Generator, arithmetic: Arithmetic, value: Array) -> Array:
+def _other_weight(noise: Noise, arithmetic: Arithmetic, value: Array) -> Array:
     """Change weights as one rounding does, `MULTIPLE` times as much: half-precision has a step."""
-    changed = _changed(random, MULTIPLE * arithmetic.unit, value)
+    changed = noise.multiplied(MULTIPLE * arithmetic.unit, value)
     if arithmetic.smallest > FLOAT32.smallest:
-        step = np.float32(2 * MULTIPLE * arithmetic.smallest)
-        changed += step * (random.random(value.shape, np.float32) - np.float32(0.5))
+        step = np.full_like(changed, MULTIPLE * arithmetic.smallest)
+        changed += noise.multiplied(1.0, step) - step
     return changed
+
+
+class Noise:
+    """Random numbers, even in [-1, 1), the same ones for ever.
+
+    They repeat after `PERIOD`, from another place for each array: to draw every number anew takes
+    twice the time of the layers.
+    """
+
+    PERIOD = 262_139  # a prime: no row or channel meets its own number again
+
+    def __init__(self) -> None:
+        self.random = np.random.default_rng(1)
+        numbers = 2 * self.random.random(self.PERIOD, np.float32) - 1
+        self.numbers = np.concatenate([numbers, numbers])
+
+    def multiplied(self, amplitude: float, value: Array) -> Array:
+        """Multiply each number by one of its own, from 1 - ``amplitude`` to 1 + ``amplitude``."""
+        start, period = int(self.random.integers(self.PERIOD)), min(self.PERIOD, value.size)
+        factors = self.numbers[start : start + period] * np.float32(amplitude) + np.float32(1)
+        flat, result = value.reshape(-1), np.empty(value.size, np.float32)
+        for i in range(0, value.size, period):
+            part = flat[i : i + period]
+            np.multiply(part, factors[: len(part)], out=result[i : i + period])
+        return result.reshape(value.shape)
 
 
 class _Floors:
@@ -197,13 +214,14 @@ class _Floors:
     def __init__(self, graph: Graph, watched: Mapping[str, Pick]) -> None:
         self.sums = {name: last_sum(graph, name) for name in watched}
         self.operands: dict[str, float] = {}
-        self.largest: dict[str, float] = {}
+        self.values: dict[str, tuple[float, float]] = {}  # the largest |y|, and |y (1 - y)|
 
     def compute(self, node: Node, arguments: Any, weights: Weights) -> Array:
         """Compute a node as usual, and see how large what it adds up is."""
         value = node.layer.forward(arguments, weights)
         if node.name in self.sums:
-            self.largest[node.name] = float(np.abs(value).max())
+            steepest = float(np.abs(value * (1 - value)).max())
+            self.values[node.name] = float(np.abs(value).max()), steepest
         if any(node.name == name for name, _ in self.sums.values()):
             linear: Any = replace(node.layer, activation="linear")  # type: ignore[call-arg]
             sizes = {name: np.abs(weight) for name, weight in weights.items()}
@@ -212,25 +230,29 @@ class _Floors:
 
     def of(self, name: str) -> float:
         """Give the floor of what is allowed at a node that is watched."""
-        source, slope = self.sums[name]
-        operands = slope * self.operands.get(source, 0.0)
-        return FLOOR * (FLOAT32.unit * (self.largest[name] + operands) + FLOAT32.smallest)
+        (source, curved), (largest, steepest) = self.sums[name], self.values[name]
+        in_sum = FLOOR * FLOAT32.unit * self.operands.get(source, 0.0)
+        # A change d of a logit changes p by p (1 - p) d, of all logits by twice that, if small.
+        slope = min(2 * steepest, 0.5) if in_sum < SMALL else 0.5
+        own = FLOOR * (FLOAT32.unit * largest + FLOAT32.smallest)
+        return own + in_sum * (slope if curved else 1.0)
 
 
-def last_sum(graph: Graph, name: str) -> tuple[str, float]:
-    """Find the last matrix product before a node's output: (its node, the steepest slope from it).
+def last_sum(graph: Graph, name: str) -> tuple[str, bool]:
+    """Find the last matrix product before a node's output, and whether a score's curve follows it.
 
-    ("", 0) if something else than means, a score's activation and moves lies between.
+    ("", False) if something else than means, a softmax or sigmoid, and moves lies between.
     """
-    nodes, slope = {node.name: node for node in graph.nodes}, 1.0
+    nodes, curved = {node.name: node for node in graph.nodes}, False
     while name in nodes:
         layer: Any = nodes[name].layer
-        plain = (*PRODUCTS, *MEANS, *MOVING, nn.Activation, nn.Softmax)
-        if layer.merges or not isinstance(layer, plain):
+        kind = (
+            "softmax" if isinstance(layer, nn.Softmax) else getattr(layer, "activation", "linear")
+        )
+        if layer.merges or not isinstance(layer, PASSED) or kind not in (*CURVES, "linear", "relu"):
             break
-        name_of = "softmax" if isinstance(layer, nn.Softmax) else "linear"
-        slope *= SLOPES.get(getattr(layer, "activation", name_of), 0.0)
+        curved = curved or kind in CURVES
         if isinstance(layer, PRODUCTS):
-            return name, slope
+            return name, curved
         (name,) = nodes[name].inputs
-    return "", 0.0
+    return "", False
