@@ -31,11 +31,13 @@ ROOMS = {
     "tinycnn.errors": set(),
     "tinycnn.lightclass": set(),
     "tinycnn.progress": set(),
+    "tinycnn.console": set(),
     "tinycnn.files": {"tinycnn.errors"},
     "tinycnn.weights": set(),
     "tinycnn.nn": {"tinycnn.errors", "tinycnn.files", "tinycnn.lightclass"},
     "tinycnn.engine.kernels": set(),
     "tinycnn.engine": {
+        "tinycnn.console",
         "tinycnn.errors",
         "tinycnn.lightclass",
         "tinycnn.nn",

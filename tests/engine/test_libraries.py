@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -37,10 +38,26 @@ needs_library = pytest.mark.skipif(
 )
 
 
+COMPILE = """
+import resource, sys
+from tinycnn.engine import build
+sys.stdout.buffer.write(build.shared_library(sys.argv[1]))
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+"""
+
+
 @pytest.fixture(scope="module")
-def code():
+def compiled() -> tuple[bytes, int]:
+    """A library for this machine's CPU, and what making it took at its peak, in kB."""
     assert HOST is not None
-    return build.shared_library(HOST.name)
+    command = [sys.executable, "-c", COMPILE, HOST.name]
+    done = subprocess.run(command, capture_output=True, check=True)
+    return done.stdout, int(done.stderr)
+
+
+@pytest.fixture(scope="module")
+def code(compiled):
+    return compiled[0]
 
 
 @pytest.fixture
@@ -114,6 +131,12 @@ def test_none_in_this_installation(folder):
     assert libraries.problem() == message
     with pytest.raises(BackendError, match="carries no library"):
         Session(small(), "native")
+
+
+@needs_library
+def test_compiling_fits_a_small_computer(compiled):
+    """Numba's own way, a copy of all that is called in every module, takes 900 MB."""
+    assert compiled[1] < 450_000
 
 
 @needs_library

@@ -10,12 +10,15 @@ import importlib.util
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tinycnn.engine import cache
 from tinycnn.engine.kernels.family import CURRENT, cpu_identity, of_host
 from tinycnn.engine.libraries import CPUS, ENTRY, SOURCES, is_library, seal, signature
 from tinycnn.errors import BackendError
@@ -58,7 +61,7 @@ def _resolve(target: Target) -> Target:
 
 
 def object_code(target: Target) -> bytes:
-    """Compile for ``target`` in a process of its own: 300 MB of compiler leave with it.
+    """Compile for ``target`` in a process of its own: 350 MB of compiler leave with it.
 
     A shared library where the machine has a linker, else a relocatable object.
     """
@@ -83,7 +86,8 @@ def shared_library(name: str) -> bytes:
         raise BackendError("compiling needs Numba; install it: pip install numba")
     cpu = CPUS[name]
     llvm_name = "generic" if name == "armv8-a" else name
-    code = object_code(Target(cpu.triple, llvm_name, "", cpu.family))
+    with cache.one_compiler():
+        code = object_code(Target(cpu.triple, llvm_name, "", cpu.family))
     if not is_library(code):
         package = f"binutils-{cpu.machine.replace('_', '-')}-linux-gnu"
         raise BackendError(f"no linker for {cpu.machine}: install the system package {package}")
@@ -110,65 +114,92 @@ def compile_here(target: Target) -> bytes:
     import llvmlite.binding as llvm
 
     target = _resolve(target)
-
-    text, name = _intermediate_code()
+    module, name = _intermediate_code()
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     machine = llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="default"
     )
-    module = llvm.parse_assembly(_retarget(text, target.triple, str(machine.target_data)))
+    module.triple, module.data_layout = target.triple, str(machine.target_data)
     _hide_all_but(module, name)
     _sign(module)
+    module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
     return bytes(machine.emit_object(module))
 
 
-def _intermediate_code() -> tuple[str, str]:
-    """LLVM assembly of interpreter and kernels, and the interpreter's name in it."""
+def _intermediate_code() -> tuple[Any, str]:
+    """LLVM module of the interpreter and all kernels, and the interpreter's name in it.
+
+    Numba links to each function a copy of all that it calls, and makes machine code of it, for
+    nothing: 900 MB, a third of the time. Here a function is only itself; all are linked at the end.
+    """
     from numba.core import config
+    from numba.core.codegen import JITCodeLibrary
+    from numba.core.registry import cpu_target
 
-    level = config.OPT
-    config.OPT = type(level)(0)
-    try:
-        from tinycnn.engine.kernels.interpreter import SIGNATURE, run
+    class Alone(JITCodeLibrary):  # type: ignore[misc]
+        def finalize(self) -> None:
+            self._finalized = True
 
-        run.compile(SIGNATURE)
-    finally:
-        config.OPT = level
+        def get_pointer_to_function(self, name: str) -> int:
+            return 0  # there is no machine code
+
+    codegen = cpu_target.target_context.codegen()
+    codegen._library_class, codegen.set_env = Alone, lambda name, environment: None
+    config.OPT = type(config.OPT)(0)
+    from tinycnn.engine.kernels.interpreter import SIGNATURE, run
+
+    run.compile(SIGNATURE)
     compiled = run.overloads[SIGNATURE]
-    return compiled.library.get_llvm_str(), compiled.fndesc.llvm_func_name
+    return _linked_modules(compiled.library), compiled.fndesc.llvm_func_name
 
 
-def _retarget(text: str, triple: str, layout: str) -> str:
-    import re
+def _linked_modules(library: Any) -> Any:
+    """One LLVM module of a function and all that it calls, each once."""
+    import llvmlite.binding as llvm
 
-    text = re.sub(r"^target triple = .*$", f'target triple = "{triple}"', text, flags=re.M)
-    return re.sub(r"^target datalayout = .*$", f'target datalayout = "{layout}"', text, flags=re.M)
+    module, left, seen = llvm.parse_assembly(""), [library], set()
+    while left:
+        one = left.pop()
+        if one not in seen:
+            seen.add(one)
+            left += one._linking_libraries
+            module.link_in(one._final_module)
+    return module
 
 
-def _sign(module: object) -> None:
+def _sign(module: Any) -> None:
     """Put the signature of the sources into the module, where `libraries.load` looks for it."""
     import llvmlite.binding as llvm
 
     text = f'@{SOURCES} = constant [32 x i8] c"{signature()}"'
-    module.link_in(llvm.parse_assembly(text))  # type: ignore[attr-defined]
+    module.link_in(llvm.parse_assembly(text))
 
 
-def _hide_all_but(module: object, name: str) -> None:
+def _hide_all_but(module: Any, name: str) -> None:
     """Everything else becomes internal, so that it is inlined or vanishes."""
-    for function in module.functions:  # type: ignore[attr-defined]
+    for function in module.functions:
         if not function.is_declaration:
             function.linkage = "external" if function.name == name else "internal"
         if function.name == name:
             function.name = ENTRY
-    for variable in module.global_variables:  # type: ignore[attr-defined]
+    for variable in module.global_variables:
         if not variable.is_declaration:
             variable.linkage = "internal"
 
 
+def _end_with_parent() -> None:
+    """If the process that waits for the code is killed, so is this one: the next one compiles."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 if __name__ == "__main__":
+    _end_with_parent()
     *described, path = sys.argv[1:]
     Path(path).write_bytes(compile_here(Target(*described)))

@@ -15,12 +15,18 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tinycnn.console import say
+
 KEPT = {".o": 8 << 20, ".program": 96 << 20}  # bytes of each kind; of 0.4, and of up to 24 MB
 ABANDONED = 3600.0  # seconds after which a file that was not finished is nobody's
+# No link is followed, no other program inherits it, and opening a pipe does not wait for a writer.
+SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+WAITING = "tinycnn: another process is compiling kernels; waiting for it, a minute or so ..."
 
 
 def directory() -> Path:
@@ -54,7 +60,7 @@ def load(name: str, allocate: Callable[[int], Any] = bytearray) -> memoryview | 
     """
     try:
         _secure(directory())
-        descriptor = os.open(directory() / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(directory() / name, os.O_RDONLY | SAFELY)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             status = os.fstat(descriptor)
             if status.st_uid != os.getuid() or not stat.S_ISREG(status.st_mode):
@@ -68,10 +74,31 @@ def load(name: str, allocate: Callable[[int], Any] = bytearray) -> memoryview | 
     return content if hashlib.sha256(content).digest() == digest else None
 
 
+@contextlib.contextmanager
+def one_compiler() -> Iterator[None]:
+    """Let one process (and thread) at a time into the block; a line says so to the others.
+
+    The system ends the lock with the process, however that ends. Where nothing can be kept there
+    is nothing to wait for: no lock.
+    """
+    import fcntl
+
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # also of a file system without locks
+            _create_directory()
+            lock = os.open(directory() / ".lock", os.O_RDWR | os.O_CREAT | SAFELY, 0o600)
+            stack.callback(os.close, lock)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(WAITING)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def store(name: str, *parts: bytes | memoryview) -> None:
     """Keep ``parts``, one after the other; OSError where that is impossible."""
-    directory().mkdir(mode=0o700, parents=True, exist_ok=True)
-    _secure(directory())
+    _create_directory()
     temporary = directory() / f".{name}.{os.getpid()}.{threading.get_ident()}"
     digest = hashlib.sha256()
     try:
@@ -105,6 +132,11 @@ def _drop_old(kind: str) -> None:
             kept += status.st_size
             if kept > KEPT[kind]:
                 path.unlink()
+
+
+def _create_directory() -> None:
+    directory().mkdir(mode=0o700, parents=True, exist_ok=True)
+    _secure(directory())
 
 
 def _secure(folder: Path) -> None:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tinycnn.console import say
 from tinycnn.engine import cache, libraries
 from tinycnn.errors import BackendError
 
@@ -55,15 +56,21 @@ def load(backend: str | None = None) -> Callable[..., int]:
 
 
 def code_for(target: Target) -> bytes:
-    """Object code for ``target``, from the cache or compiled now."""
-    from tinycnn.engine import build
-
+    """Object code for ``target``, from the cache or compiled now, by one process at a time."""
     versions = [_version(name) for name in ("numba", "llvmlite")]
     name = cache.key(*dataclasses.astuple(target), *versions) + ".o"
     if kept := cache.load(name):
         return bytes(kept)
-    if sys.stderr.isatty():
-        print("tinycnn: compiling kernels for this CPU, once ...", file=sys.stderr)
+    with cache.one_compiler():
+        kept = cache.load(name)  # another process has compiled it meanwhile
+        return bytes(kept) if kept else _compiled(target, name)
+
+
+def _compiled(target: Target, name: str) -> bytes:
+    from tinycnn.engine import build
+
+    if sys.stderr is not None and sys.stderr.isatty():
+        say("tinycnn: compiling kernels for this CPU, once ...")
     code = build.object_code(target)
     try:
         cache.store(name, code)
