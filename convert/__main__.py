@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 from tinycnn import cli
+from tinycnn.console import say
 from tinycnn.errors import ConversionError, UsageError
+from tinycnn.files import atomic_write
 from tinycnn.nn import modelfile
 from tinycnn.nn.architectures import build
 from tinycnn.nn.endings import are_independent
@@ -33,20 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _convert(argv: Sequence[str]) -> int:
     chosen = options.parser().parse_args(argv)
     output = _output(chosen)
-    draft = output.with_name(f".{output.name}.{os.urandom(4).hex()}.draft")
     try:
-        places = _write(chosen, output.stem, draft)
-        _check(replace(modelfile.load(draft), name=output.stem), chosen, places)
-        os.replace(draft, output)
+        with atomic_write(output, "wb") as draft:
+            places = _write(chosen, output.stem, draft)
+            _check(replace(modelfile.load(draft.name), name=output.stem), chosen, places)
     except OSError as error:
         raise ConversionError(f"cannot write {output}: {error.strerror}") from error
-    finally:
-        draft.unlink(missing_ok=True)
     print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB); its self-test passes")
     return 0
 
 
-def _write(chosen: argparse.Namespace, name: str, draft: Path) -> Mapping[str, str]:
+def _write(chosen: argparse.Namespace, name: str, draft: IO[bytes]) -> Mapping[str, str]:
     """Read the foreign file, write ``draft``; return where each layer stands in that file.
 
     What was read is let go on return: from then on, weights are in memory as parts of the draft.
@@ -64,7 +63,7 @@ def _write(chosen: argparse.Namespace, name: str, draft: Path) -> Mapping[str, s
         print(*assumptions(model, chosen, found.usual, bool(found.note)), sep="\n")
     if scores:
         print(scores)
-    modelfile.save(model, draft, chosen.dtype)
+    modelfile.write(model, draft, chosen.dtype)
     return found.places
 
 
@@ -162,7 +161,7 @@ def _note_numbered(given: tuple[str, ...], labels: tuple[str, ...]) -> None:
     changed = [repr(new) for old, new in zip(given, labels, strict=True) if old != new]
     if changed:
         shown = ", ".join(changed[:8]) + ", ..." * (len(changed) > 8)
-        print(f"note: labels that occur more than once are numbered: {shown}", file=sys.stderr)
+        say(f"note: labels that occur more than once are numbered: {shown}")
 
 
 if __name__ == "__main__":

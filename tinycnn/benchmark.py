@@ -19,6 +19,7 @@ from tinycnn.benchmarks.profiling import profile
 from tinycnn.benchmarks.race import race
 from tinycnn.benchmarks.report import Measured
 from tinycnn.benchmarks.start import measure_compilation, measure_start
+from tinycnn.console import say
 from tinycnn.errors import UsageError
 from tinycnn.nn import modelfile
 from tinycnn.nn.architectures import ARCHITECTURES, find
@@ -44,7 +45,7 @@ def _benchmark(argv: Sequence[str]) -> int:
     models = _models(options)
     described = machine.describe()
     if warning := machine.warning(described["used_by_others"]):
-        print(f"tinycnn benchmark: {warning}", file=sys.stderr)
+        say(f"tinycnn benchmark: {warning}")
     peak = peak_flops(options.threads)
     peers = _peers() if options.compare else ()
     if not options.json:
@@ -113,7 +114,7 @@ def _peers() -> Sequence[str]:
     for name, packages in missing.items():
         if packages:
             title = ENGINES[name].title
-            print(f"tinycnn benchmark: {title} is left out: install {packages}", file=sys.stderr)
+            say(f"tinycnn benchmark: {title} is left out: install {packages}")
     return [name for name, packages in missing.items() if not packages]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinycnn import cli
+from tinycnn.console import say
 from tinycnn.files import atomic_write
 
 
@@ -43,7 +44,7 @@ def _build(argv: Sequence[str]) -> int:
 def _write(name: str, path: Path) -> None:
     from tinycnn.engine.build import shared_library
 
-    print(f"compiling for {name}: some 20 seconds ...", file=sys.stderr)
+    say(f"compiling for {name}: some 20 seconds ...")
     code = shared_library(name)
     with atomic_write(path, "wb") as file:
         file.write(code)

@@ -1,8 +1,8 @@
 """The console script ``tinycnn``, and what all commands share.
 
 A command is a module with ``main(argv) -> int``. `run` gives each the same manners: one line on
-standard error and status 2 for an error (the traceback with ``--debug``), 130 for Ctrl-C, silence
-for a reader that left (``| head``).
+standard error and status 2 for an error (the traceback with ``--debug``), 130 for Ctrl-C, 143 for
+SIGTERM, silence for a reader that left (``| head``) and for a standard stream that is closed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from tinycnn import __version__
+from tinycnn import __version__, signals
 from tinycnn.bits import need_64_bits
+from tinycnn.console import let_go, open_streams, say
 from tinycnn.errors import PROGRAM, TinycnnError, UsageError
 
 # name: (module, what it does); a module is imported only when its command is asked for
@@ -100,27 +101,29 @@ def run(
     """Call ``function(argv)`` and turn whatever ends it into an exit status and one line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     prog = f"{PROGRAM} {command}".strip()
+    open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a label that the terminal cannot spell is no error
             stream.reconfigure(errors="backslashreplace")
     try:
         need_64_bits()
-        status = function(arguments)
+        with signals.raised():
+            status = function(arguments)
         sys.stdout.flush()
         return status
     except SystemExit as leave:  # --help and --version
         return leave.code if isinstance(leave.code, int) else 0
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as interruption:
+        say(f"{prog}: interrupted {interruption}".rstrip())
+        return signals.status(interruption)
     except BrokenPipeError:
         return READER_GONE
     except Exception as error:
         if "--debug" in arguments:
             import traceback
 
-            traceback.print_exc()
-        print(f"{prog}: {_one_line(error)}", file=sys.stderr)
+            say(traceback.format_exc())
+        say(f"{prog}: {_one_line(error)}")
         return 2
     finally:
         _let_go_of_stdout()
@@ -128,7 +131,7 @@ def run(
 
 def warn(command: str, text: str) -> None:
     """Say on standard error, in one line, what the user should know and what stops nothing."""
-    print(f"{PROGRAM} {command}: warning: {printable(text)}", file=sys.stderr)
+    say(f"{PROGRAM} {command}: warning: {printable(text)}")
 
 
 def _dispatch(argv: Sequence[str]) -> int:
@@ -175,8 +178,7 @@ def _let_go_of_stdout() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go(sys.stdout)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from typing import IO, Any
 
-from tinycnn import cli
+from tinycnn import cli, signals
+from tinycnn.console import say
 from tinycnn.engine.session import available_cores
 from tinycnn.errors import PROGRAM, ClusterError
 from tinycnn.evaluation import report
@@ -43,7 +44,8 @@ kept, and the same command goes on from there, or is given another --rule or --t
 whose files changed is judged again.
 
 exit status: 0 every study was judged; 1 some study has no usable view; 2 wrong use, no labelled
-study found, a model that cannot be read, or a cluster that was lost; 130 interrupted"""
+study found, a model that cannot be read, or a cluster that was lost; 130 interrupted,
+143 by SIGTERM"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -223,8 +225,8 @@ def _tell(
     said = f"interrupted after {done} of {total} studies; the report is about these; {hint}"
     if isinstance(stopped, ClusterError):
         raise ClusterError(f"{stopped}; {said}") from stopped
-    print(f"{PROGRAM} evaluate: {said}", file=sys.stderr)
-    return cli.INTERRUPTED
+    say(f"{PROGRAM} evaluate: {said}")
+    return signals.status(stopped)
 
 
 if __name__ == "__main__":

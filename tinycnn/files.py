@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import IO, Any, Literal
 
 from tinycnn.errors import UsageError
 
+ABANDONED = 86400.0  # seconds
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     """Open ``path`` for writing; it appears, or changes, only when the block ends without an error.
 
-    The data goes to a temporary file in the same directory, is flushed to the disk and renamed.
+    The data goes to a temporary file in the same directory (the stream's ``name``), is flushed to
+    the disk and renamed. What a killed process has left of the same file is removed first.
     What is no regular file (/dev/stdout, a pipe) is written directly: renaming would replace it.
     UsageError where the place cannot be written to; OSError (a full disk) leaves the old file.
     """
@@ -24,18 +30,52 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
         with _open_directly(target, mode) as stream:
             yield stream
         return
+    _remove_abandoned(target)
     temporary = f"{target}.{os.urandom(4).hex()}.part"
-    stream = _create(temporary, target, mode)
     try:
-        with stream:
+        with _create(temporary, target, mode) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, target)
+            os.replace(temporary, target)  # while it is locked
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _remove_abandoned(target: str) -> None:
+    """Remove the temporary files of ``target`` whose writers are gone."""
+    folder, name = os.path.split(target)
+    ours = re.compile(re.escape(name) + r"\.[0-9a-f]{8}\.part")
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if ours.fullmatch(entry.name):
+                _remove_if_abandoned(entry.path)
+
+
+def _remove_if_abandoned(path: str) -> None:
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if _is_abandoned(descriptor):
+                os.unlink(path)
+        finally:
+            os.close(descriptor)
+
+
+def _is_abandoned(descriptor: int) -> bool:
+    """Whether this is a file of this user's that no process holds locked, as `_open_new` does."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid():
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return time.time() - status.st_mtime > ABANDONED
+    return True
 
 
 def need_apart(results: Mapping[str, str | None], sources: Iterable[str]) -> None:
@@ -60,10 +100,22 @@ def _open_directly(target: str, mode: Literal["w", "wb"]) -> IO[Any]:
 
 
 def _create(temporary: str, target: str, mode: Literal["w", "wb"]) -> IO[Any]:
+    """Open a new file, locked until it is closed or the process is gone."""
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        encoding = None if mode == "wb" else "utf-8"
+        stream = open(temporary, mode, encoding=encoding, opener=_open_new)  # noqa: SIM115
     except OSError as error:
         raise UsageError(f"cannot write {target!r}: {error.strerror}") from error
     with suppress(OSError):  # an existing file keeps its permissions
-        os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
-    return os.fdopen(descriptor, mode, encoding=None if mode == "wb" else "utf-8")
+        os.fchmod(stream.fileno(), stat.S_IMODE(os.stat(target).st_mode))
+    return stream
+
+
+def _open_new(path: str, flags: int) -> int:
+    while True:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # taken for abandoned in the moment before it was locked

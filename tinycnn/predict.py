@@ -31,7 +31,8 @@ names as in MURA (XR_SHOULDER/patient00007/study1_positive) tell body part, pati
 A view that shows nothing (one gray level, a few pixels) is refused and has no part in the verdict.
 
 exit status: 0 a verdict for every study; 1 some study has no usable view; 2 wrong use, no study
-found, or a model that cannot be read; 130 interrupted"""
+found, or a model that cannot be read; 130 interrupted,
+143 by SIGTERM"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

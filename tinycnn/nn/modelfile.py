@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -45,21 +45,27 @@ def save(model: Model, path: str | os.PathLike[str], dtype: str = "float32") -> 
 
     A float16 file is rounded: record its self-test from the rounded weights (see `rounded`).
     """
+    try:
+        with atomic_write(path, "wb") as file:
+            write(model, file, dtype)
+    except OSError as error:
+        raise ModelFileError(f"cannot write {os.fspath(path)}: {error.strerror}") from error
+    except UsageError as error:
+        raise ModelFileError(str(error)) from None
+
+
+def write(model: Model, file: IO[bytes], dtype: str = "float32") -> None:
+    """Write ``model`` to an open file; see `save`."""
     if dtype not in ("float32", "float16"):
         raise ModelFileError(f"weights are stored as float32 or float16, not {dtype}")
     for name, value in _as_stored(model, dtype):
         _need_finite(name, value)
     text = json.dumps(to_json(model), allow_nan=False).removesuffix("}")
     text += f'{DIGEST}"{_digest(text, _as_stored(model, dtype))}"}}'
-    try:
-        with atomic_write(path, "wb") as file:
-            file.write(_new_header(model, dtype, text))
-            for _, value in _as_stored(model, dtype):
-                file.write(value.data)
-    except OSError as error:
-        raise ModelFileError(f"cannot write {os.fspath(path)}: {error.strerror}") from error
-    except UsageError as error:
-        raise ModelFileError(str(error)) from None
+    file.write(_new_header(model, dtype, text))
+    for _, value in _as_stored(model, dtype):
+        file.write(value.data)
+    file.flush()
 
 
 def _as_stored(model: Model, dtype: str) -> Iterator[tuple[str, Any]]:
