@@ -37,8 +37,7 @@ from training.run import REPORT
 from training.run import run as train
 from training.start import need_keras, start_keras
 
-from tinycnn import calibrate, evaluate
-from tinycnn.cli import INTERRUPTED
+from tinycnn import calibrate, evaluate, signals
 from tinycnn.engine.session import available_cores
 from tinycnn.errors import TinycnnError, UsageError
 from tinycnn.nn import modelfile
@@ -180,8 +179,8 @@ def _compare(chosen: config.Config, output: Path) -> tuple[str, beside_keras.Agr
 
 def _check(status: int) -> None:
     """Go on after 0; a command has said itself what was wrong."""
-    if status == INTERRUPTED:
-        raise KeyboardInterrupt
+    if status > 128:  # a signal ended it
+        raise signals.Ended(status - 128)
     if status:
         raise TinycnnError("a step failed, see above")
 
@@ -196,6 +195,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return parser.parse_args(arguments)
 
 
+@signals.raised()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see above for the status."""
     options = parse_arguments(arguments)
@@ -207,9 +207,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TinycnnError, OSError, ValueError, ModuleNotFoundError) as error:
         print(f"end_to_end: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         print("\nend_to_end: interrupted; the same command goes on", file=sys.stderr)
-        return 130
+        return signals.status(interruption)
     if not agreement.complete:
         print(f"end_to_end: Keras judges otherwise: {agreement}", file=sys.stderr)
         return 1

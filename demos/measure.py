@@ -22,7 +22,7 @@ import _checkout  # noqa: F401
 import phantoms
 
 import tinycnn
-from tinycnn import weights
+from tinycnn import signals, weights
 from tinycnn.errors import TinycnnError
 from tinycnn.nn import modelfile
 from tinycnn.nn.model import Decision, Figures
@@ -143,6 +143,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return options
 
 
+@signals.raised()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 measured, 1 something could not be read or written, 130 interrupted."""
     options = parse_arguments(arguments)
@@ -151,9 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TinycnnError, OSError) as error:
         print(f"measure: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         print("measure: interrupted", file=sys.stderr)
-        return 130
+        return signals.status(interruption)
     return 0
 
 

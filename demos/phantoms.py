@@ -27,6 +27,8 @@ from radiograph.anatomy import BODY_PARTS, View, scaled
 from radiograph.film import close_up, develop, random_pose
 from radiograph.mark import save_png
 
+from tinycnn import signals
+
 ABNORMAL_SHARE = 0.45
 # Every tenth study is the second one of the patient before it, so that a split by patient matters.
 RETURN_EVERY = 10
@@ -138,11 +140,13 @@ def with_progress(counts: Iterable[int], total: int) -> Iterator[int]:
             print(f"\r[{bar}] {done}/{total} studies", end=end, file=sys.stderr, flush=True)
 
 
-def _ignore_interrupt() -> None:
-    """Let only the parent answer Ctrl-C, so that one line is printed, not one traceback a job."""
+def _follow_parent() -> None:
+    """Of a process that draws: the parent alone answers signals, in one line, and ends this one."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leaves no file half written
 
 
 def write_dataset(
@@ -152,7 +156,7 @@ def write_dataset(
     work = partial(write_study, root, seed, close, by_view)
     if jobs == 1:
         return sum(with_progress(map(work, range(studies)), studies))
-    with multiprocessing.Pool(jobs, initializer=_ignore_interrupt) as pool:
+    with multiprocessing.Pool(jobs, initializer=_follow_parent) as pool:
         counts = pool.imap_unordered(work, range(studies), chunksize=4)
         return sum(with_progress(counts, studies))
 
@@ -183,8 +187,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+@signals.raised()
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 done, 1 could not write, 2 wrong use, 130 interrupted."""
+    """Run the command; 0 done, 1 could not write, 2 wrong use, 130 interrupted, 143 by SIGTERM."""
     options = parse_arguments(arguments)
     root: Path = options.out_dir
     try:
@@ -198,12 +203,12 @@ def main(arguments: list[str] | None = None) -> int:
         images = write_dataset(
             root, options.studies, options.seed, options.jobs, options.close_up, options.by_view
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         print(
             f"\nphantoms: interrupted; the files in {root} are whole, the set is not",
             file=sys.stderr,
         )
-        return 130
+        return signals.status(interruption)
     except OSError as error:
         print(
             f"phantoms: cannot write: {error}: free some space or choose another folder",

@@ -22,6 +22,7 @@ import _checkout  # noqa: F401
 from training import config
 from training.run import run
 
+from tinycnn import signals
 from tinycnn.errors import TinycnnError
 
 
@@ -37,6 +38,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return parser.parse_args(arguments)
 
 
+@signals.raised()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 trained, 1 data or extra missing, 130 interrupted."""
     options = parse_arguments(arguments)
@@ -45,9 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TinycnnError, OSError, ValueError, ModuleNotFoundError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         print("train: interrupted; the same command goes on", file=sys.stderr)
-        return 130
+        return signals.status(interruption)
     print(json.dumps(report["validation"], indent=1))
     return 0
 

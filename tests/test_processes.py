@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.conftest import brightness_model, save_gray
+from tests.studies.conftest import brightness_model
 from tests.test_calibrate import draw
 from tinycnn import cli, files
 from tinycnn.nn import modelfile

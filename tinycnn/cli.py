@@ -40,7 +40,6 @@ ONE_BLAS_THREAD = ("predict", "evaluate", "convert", "inspect")
 
 # What `./run` does before it starts this program.
 OF_RUN = {"test": "run the tests"} if PROGRAM != "tinycnn" else {}
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 READER_GONE = 141  # 128 + SIGPIPE
 MAX_LINE = 4000  # characters of an error
 

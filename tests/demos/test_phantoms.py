@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -186,3 +190,20 @@ def test_lessons_by_view_are_the_same_films(dataset: Path, tmp_path: Path) -> No
     assert sorted(films.values()) == sorted(views.values())
     wanted = sum(sum(phantoms.shown(phantoms.plan_study(5, index))) for index in range(12))
     assert sum("positive" in name for name in views) == wanted > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all_processes_and_leaves_whole_files(tmp_path: Path, number: int) -> None:
+    """Two processes draw; only the parent is told to end, and says so in one line."""
+    program = Path(phantoms.__file__)
+    command = [sys.executable, program, tmp_path / "drawn", "--studies", "999", "--jobs", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not any(tmp_path.rglob("*.png")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)  # until nobody has standard error open
+    assert process.returncode == 128 + number
+    assert said.count("\n") == 2  # one ends the progress line
+    assert "interrupted" in said
+    assert all(LAYOUT.fullmatch(name) for name in contents(tmp_path / "drawn"))
