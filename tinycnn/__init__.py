@@ -11,7 +11,7 @@
 """
 
 # Before anything that a study folder could hold:
-import tinycnn.safepath  # noqa: F401, I001  # isort: split
+import tinycnn.safepath  # noqa: I001  # isort: split
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -55,3 +55,10 @@ def __getattr__(name: str) -> Any:
 
         return getattr(verdict, name)
     raise AttributeError(f"module 'tinycnn' has no attribute {name!r}")
+
+
+_asked = tinycnn.safepath.module_asked_for().split(".")
+if len(_asked) == 2 and _asked[1] != "cli":  # a command by `python -m`, which imports NumPy at once
+    from tinycnn import cli
+
+    cli.prepare_module(_asked[1])

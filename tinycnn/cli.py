@@ -14,9 +14,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from tinycnn import __version__, signals
+from tinycnn import __version__, memory, signals
 from tinycnn.bits import need_64_bits
 from tinycnn.console import let_go, open_streams, say
 from tinycnn.errors import PROGRAM, TinycnnError, UsageError
@@ -82,6 +82,7 @@ def script() -> NoReturn:
     That takes 27 of 190 ms, and collecting garbage on the way 5: what is imported stays.
     """
     gc.set_threshold(50_000)
+    sys.excepthook = _say_and_end
     status = main()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
@@ -135,8 +136,7 @@ def warn(command: str, text: str) -> None:
 
 def _dispatch(argv: Sequence[str]) -> int:
     if argv and argv[0] in COMMANDS:
-        if argv[0] in ONE_BLAS_THREAD and "numpy" not in argv:
-            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        _prepare(argv[0], argv)
         module = importlib.import_module(COMMANDS[argv[0]][0])
         status: int = module.main(list(argv[1:]))
         return status
@@ -154,14 +154,36 @@ def _dispatch(argv: Sequence[str]) -> int:
     return 2
 
 
+def _prepare(command: str, argv: Sequence[str]) -> None:
+    """Settle what must be settled before NumPy is imported."""
+    if command in ONE_BLAS_THREAD and "numpy" not in argv:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    memory.need_for_numpy()
+
+
+def prepare_module(command: str) -> None:
+    """Do for ``python -m tinycnn.COMMAND`` what it cannot: its own imports come first."""
+    sys.excepthook = _say_and_end
+    _prepare(command, sys.argv)
+
+
+def _say_and_end(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    if memory.is_short(error) or memory.is_used_up():
+        say(f"{PROGRAM}: {memory.told()}")
+        os._exit(2)
+    sys.__excepthook__(kind, error, trace)
+
+
 def _one_line(error: Exception) -> str:
     text = printable(" ".join(str(error).split()))
+    if memory.is_short(error):
+        return f"{memory.told()} ({text})" if text else memory.told()
     if isinstance(error, TinycnnError):
         return text
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename!r}" if error.filename else error.strerror
-    if isinstance(error, MemoryError):
-        return "not enough memory"
+    if memory.is_used_up():
+        return memory.told()
     name = type(error).__name__
     return f"internal error, {name}: {text}; please report it with the output of --debug"
 

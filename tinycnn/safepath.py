@@ -19,7 +19,7 @@ def drop_current_directory() -> None:
     A program that imports tinycnn keeps its path. Where the current directory is the one tinycnn
     itself was loaded from (a checkout), it goes to the end: installed packages come first.
     """
-    if sys.flags.safe_path or not _run_as_module() or not sys.path:
+    if sys.flags.safe_path or not module_asked_for() or not sys.path:
         return
     first = sys.path[0]
     if os.path.realpath(first) != os.path.realpath(os.getcwd()):
@@ -30,10 +30,15 @@ def drop_current_directory() -> None:
         sys.path.append(first)
 
 
-def _run_as_module() -> bool:
+def module_asked_for() -> str:
+    """ "tinycnn.predict" while Python looks for that, to run it by `-m`; else ""."""
     # sys.argv[0] is "-m" only while Python looks for the module that it was told to run.
-    asked = (argument.removeprefix("-m") for argument in sys.orig_argv[1:])
-    return sys.argv[:1] == ["-m"] and any(name.split(".")[0] == "tinycnn" for name in asked)
+    if sys.argv[:1] == ["-m"]:
+        for argument in sys.orig_argv[1:]:
+            name = argument.removeprefix("-m")
+            if name.split(".")[0] == "tinycnn":
+                return name
+    return ""
 
 
 drop_current_directory()

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinycnn import memory
 from tinycnn.engine import cache
 from tinycnn.engine.kernels.family import CURRENT, cpu_identity, of_host
 from tinycnn.engine.libraries import CPUS, ENTRY, SOURCES, is_library, seal, signature
@@ -39,6 +40,7 @@ FORCED = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "neon": "cortex-a72", "gen
 
 
 NATIVE = "native"
+ENOUGH = 1 << 30  # bytes of address space; it takes half of that
 
 
 def host() -> Target:
@@ -66,18 +68,27 @@ def object_code(target: Target) -> bytes:
     A shared library where the machine has a linker, else a relocatable object.
     """
     root = str(Path(__file__).resolve().parents[2])
-    environment = os.environ | {"TINYCNN_FAMILY": target.family, "PYTHONPATH": root}
+    own = {"TINYCNN_FAMILY": target.family, "PYTHONPATH": root, "OPENBLAS_NUM_THREADS": "1"}
     arguments = [target.triple, target.cpu, target.features, target.family]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "kernels.o")
         # -P: nothing is imported from the current directory
         command = [sys.executable, "-P", "-m", "tinycnn.engine.build", *arguments, str(out)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True)
         if done.returncode:
-            errors = [line for line in done.stderr.splitlines() if "Error" in line]
-            reason = (errors or done.stderr.splitlines() or [f"exit status {done.returncode}"])[-1]
-            raise BackendError(f"kernels could not be compiled ({reason}); use --backend numpy")
+            raise BackendError(
+                f"kernels could not be compiled ({_reason(done)}); use --backend numpy"
+            )
         return _linked(out, target).read_bytes()
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Why the compiler failed; the system kills whoever takes more memory than there is."""
+    limited = (memory.limit() or ENOUGH) < ENOUGH
+    if limited or done.returncode == -signal.SIGKILL or memory.says_so(done.stderr):
+        return memory.told()
+    errors = [line for line in done.stderr.splitlines() if "Error" in line]
+    return (errors or done.stderr.splitlines() or [f"exit status {done.returncode}"])[-1]
 
 
 def shared_library(name: str) -> bytes:
@@ -136,6 +147,7 @@ def _intermediate_code() -> tuple[Any, str]:
     Numba links to each function a copy of all that it calls, and makes machine code of it, for
     nothing: 900 MB, a third of the time. Here a function is only itself; all are linked at the end.
     """
+    sys.modules["scipy"] = None  # type: ignore[assignment]  # Numba would import it for its BLAS
     from numba.core import config
     from numba.core.codegen import JITCodeLibrary
     from numba.core.registry import cpu_target
