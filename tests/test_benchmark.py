@@ -11,7 +11,7 @@ from tinycnn.benchmarks.networks import Network, random_images, random_model
 from tinycnn.benchmarks.peak import peak_flops
 from tinycnn.benchmarks.race import Outcome, Result
 from tinycnn.benchmarks.start import Start, measure_start
-from tinycnn.engine import native
+from tinycnn.engine import build, libraries, native
 from tinycnn.engine.lower import lower_graph
 from tinycnn.engine.plan import plan
 from tinycnn.engine.program import Execution
@@ -28,6 +28,19 @@ def run(capsys, *arguments):
     status = benchmark.main([*arguments])
     out, err = capsys.readouterr()
     return status, out, err
+
+
+def test_without_a_compiler_it_says_what_to_install(capsys, monkeypatch, tmp_path):
+    """Every way to compiled kernels ends there: also where no command asked for a backend."""
+    monkeypatch.setattr(libraries, "FOLDER", tmp_path)
+    monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
+    native.load.cache_clear()
+    status, out, err = run(capsys, "cnn5", "--rounds", "1")
+    assert (status, out) == (2, "")
+    message = "compiling the kernels needs Numba; install it: pip install numba"
+    assert err.splitlines()[-1] == f"tinycnn benchmark: {message}"
+    with pytest.raises(BackendError, match=message):
+        native.load()
 
 
 def test_json_says_all(capsys):

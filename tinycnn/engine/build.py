@@ -62,6 +62,12 @@ def _resolve(target: Target) -> Target:
     return Target(triple, llvm.get_host_cpu_name(), features, target.family)
 
 
+def need_numba() -> None:
+    """BackendError without the compiler."""
+    if importlib.util.find_spec("numba") is None:
+        raise BackendError("compiling the kernels needs Numba; install it: pip install numba")
+
+
 def object_code(target: Target) -> bytes:
     """Compile for ``target`` in a process of its own: 350 MB of compiler leave with it.
 
@@ -93,8 +99,7 @@ def _reason(done: subprocess.CompletedProcess[str]) -> str:
 
 def shared_library(name: str) -> bytes:
     """Make the shared library for a CPU of `CPUS`, whatever machine this is."""
-    if importlib.util.find_spec("numba") is None:
-        raise BackendError("compiling needs Numba; install it: pip install numba")
+    need_numba()
     cpu = CPUS[name]
     llvm_name = "generic" if name == "armv8-a" else name
     with cache.one_compiler():

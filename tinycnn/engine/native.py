@@ -32,7 +32,7 @@ def load(backend: str | None = None) -> Callable[..., int]:
     """Load the interpreter, ``run(table, rows, arena, weights, thread, threads, state) -> 0``.
 
     ``backend``: "native", a library compiled ahead of time, or "numba", compiled here and now;
-    None takes the first that there is.
+    None takes the first that there is. BackendError where none can be had.
     Addresses are integers. The call releases the GIL.
     """
     if backend == "native" or (backend is None and not libraries.problem()):
@@ -41,8 +41,9 @@ def load(backend: str | None = None) -> Callable[..., int]:
             raise BackendError(libraries.problem())
         keep, place = libraries.load(path)
     else:
-        from tinycnn.engine.build import host
+        from tinycnn.engine.build import host, need_numba
 
+        need_numba()
         keep, place = _link(code_for(host()))
     function = _PROTOTYPE(place)
     unused = (ctypes.c_int64 * 2)()
