@@ -19,6 +19,7 @@ from tinycnn.nn.types import Array, Shape
 
 Bytes = npt.NDArray[np.uint8]
 STATE_BYTES, IDLE = 512, 1 << 19  # what threads share, see `kernels.interpreter`
+LONG = 1 << 31  # of `Program.work`: some tenths of a second on a Raspberry Pi 4
 Interpreter = Callable[..., int]  # see native.load: (table, rows, arena, weights, thread, ...)
 
 
@@ -27,8 +28,9 @@ class Program:
     """What `plan` makes, for one machine and number of threads; never saved.
 
     ``table``: (instructions, WIDTH) int64. ``weights``: all constants. ``sources``: for each
-    instruction, the layer it came from. Offsets and sizes in bytes. ``memory``: for `verify`; None
-    for a program that was verified before it was kept.
+    instruction, the layer it came from. ``work``: about how many multiply-adds of the fastest
+    kernel take as long as one image (see `work`). ``memory``: for `verify`; None for a program that
+    was verified before it was kept. Offsets and sizes in bytes.
     """
 
     table: npt.NDArray[np.int64]
@@ -41,6 +43,7 @@ class Program:
     output_shape: Shape
     sources: tuple[str, ...]
     threads: int
+    work: int = 0
     memory: Memory | None = None
 
     @property
@@ -64,46 +67,117 @@ class Execution:
 
             verify(program)
         self.program, self.interpreter, self.threads = program, interpreter, threads
+        self.lock = threading.Lock()  # one arena: one image at a time
+        self.space: Workspace | None = Workspace(program, interpreter, threads)
+        _executions.add(self)
+
+    @property
+    def arena(self) -> Bytes:
+        """The memory of all activations."""
+        return self._workspace().arena
+
+    def run(self, batch: Array) -> Array:
+        """Scores (N, classes) for a batch (N, H, W, C), both float32, C-contiguous."""
+        scores = np.empty((len(batch), *self.program.output_shape), np.float32)
+        with self.lock:
+            space = self._workspace()
+            if self.program.work > LONG and threading.current_thread() is threading.main_thread():
+                self._run_beside(space, batch, scores)
+            else:
+                space.run(batch, scores)
+        return scores
+
+    def _workspace(self) -> Workspace:
+        if self.space is None:
+            self.space = Workspace(self.program, self.interpreter, self.threads)
+        return self.space
+
+    def _run_beside(self, space: Workspace, batch: Array, scores: Array) -> None:
+        """Run in another thread, so that this one can be interrupted while it waits.
+
+        Python calls signal handlers in the main thread only, and not inside compiled code.
+        """
+        done, failed = threading.Lock(), list[BaseException]()
+        done.acquire()
+
+        def work() -> None:
+            try:
+                space.run(batch, scores)
+            except BaseException as error:
+                failed.append(error)
+            done.release()
+
+        try:
+            threading.Thread(target=work, daemon=True).start()
+            done.acquire()
+        except BaseException:  # Ctrl-C, or what another signal's handler raises
+            self.space = None  # its threads may go on for a moment: the next run has a new one
+            space.stop()
+            raise
+        for error in failed:
+            raise error
+
+    def after_fork(self) -> None:
+        """In a forked child: the threads stayed with the parent, and so did who held the lock."""
+        self.lock, self.space = threading.Lock(), None
+
+
+class Workspace:
+    """What a run works on: arena, state, and the threads that wait for it.
+
+    It is thrown away as a whole where a run was interrupted, and in a forked child.
+    """
+
+    def __init__(self, program: Program, interpreter: Interpreter, threads: int) -> None:
         self.arena = aligned_bytes(program.arena_bytes)
         self.input = rows_view(
             self.arena, program.input_offset, program.input_row, program.input_shape
         )
         self.result: Array = view(self.arena, program.output_offset, program.output_shape)
-        self._start_threads()
-
-    def _start_threads(self) -> None:
-        self.process = os.getpid()
         self.state = aligned_bytes(STATE_BYTES).view(np.int64)
         self.state[0] = IDLE
-        self.lock = threading.Lock()  # one arena: one image at a time
-        # Each call keeps what it works on alive, also when the execution is forgotten.
-        keep = (self.program, self.arena, self.state)
-        calls = [self._call(i) for i in range(self.threads)]
-        self._run = calls[0]
-        if self.threads > 1:
-            weakref.finalize(self, _stop, self._call(-1), keep, self.process)
-        for call in calls[1:]:
-            threading.Thread(target=_serve, args=(call, keep), daemon=True).start()
-
-    def _call(self, thread: int) -> Callable[[], int]:
-        table = self.program.table
-        addresses = (table, self.arena, self.program.weights, self.state)
+        self.stopped = False
+        table = program.table
+        addresses = (table, self.arena, program.weights, self.state)
         at, arena, weights, state = (array.ctypes.data for array in addresses)
-        return functools.partial(
-            self.interpreter, at, len(table), arena, weights, thread, self.threads, state
-        )
 
-    def run(self, batch: Array) -> Array:
-        """Scores (N, classes) for a batch (N, H, W, C), both float32, C-contiguous."""
-        if self.process != os.getpid():  # a fork leaves the threads behind: nobody would come
-            self._start_threads()
-        scores = np.empty((len(batch), *self.program.output_shape), np.float32)
-        with self.lock:
-            for i in range(len(batch)):
-                self.input[...] = batch[i]
-                self._run()
-                scores[i] = self.result
-        return scores
+        def call(thread: int) -> Callable[[], int]:
+            return functools.partial(
+                interpreter, at, len(table), arena, weights, thread, threads, state
+            )
+
+        # Each call keeps what it works on alive, also when the workspace is forgotten.
+        keep = (program, self.arena, self.state)
+        self.call, self.call_stop = call(0), call(-1)
+        if threads > 1:
+            weakref.finalize(self, _stop, self.call_stop, keep, os.getpid())
+        for i in range(1, threads):
+            threading.Thread(target=_serve, args=(call(i), keep), daemon=True).start()
+
+    def run(self, batch: Array, scores: Array) -> None:
+        """Fill ``scores`` from ``batch``, image by image, unless it is stopped."""
+        for i in range(len(batch)):
+            self.input[...] = batch[i]
+            self.call()
+            scores[i] = self.result
+            if self.stopped:
+                return
+
+    def stop(self) -> None:
+        """Let every thread leave after the work item that it has; nothing runs here any more."""
+        self.stopped = True
+        self.call_stop()
+
+
+_executions: weakref.WeakSet[Execution] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for execution in _executions:
+        execution.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _serve(call: Callable[[], int], keep: object) -> None:
