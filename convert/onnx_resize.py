@@ -18,8 +18,7 @@ import numpy as np
 from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import Tensor
 from tinycnn.nn.layers.base import MAX_OPTION
-from tinycnn.nn.layers.reshaping import MAX_MATRIX
-from tinycnn.nn.layers.reshaping import nearest as nearest_of_keras
+from tinycnn.nn.layers.resampling import nearest as nearest_of_keras
 from tinycnn.nn.limits import MAX_ELEMENTS
 from tinycnn.nn.types import Array
 
@@ -29,6 +28,7 @@ from .onnx_values import CHANNELS_FIRST, Value
 F = np.float32
 HALF = F(0.5)
 DENOMINATOR = 1000  # of a scale: float32(1/3) stands for a third
+MAX_MATRIX = 1 << 22  # 2048 pixels become 2048 others
 UNSURE = 1e-6  # relative: some units in the last place of a float32
 
 

@@ -10,13 +10,13 @@ from tests.differential.builder import Builder, UnfitError
 from tinycnn.nn import layers as nn
 from tinycnn.nn.activations import ACTIVATIONS
 from tinycnn.nn.layers.base import Layer
-from tinycnn.nn.layers.reshaping import Resample
+from tinycnn.nn.layers.resampling import Interpolation
 from tinycnn.nn.types import Shape
 
 Make = Callable[[Builder, Shape], Layer]
 COMMON = ("linear", "linear", "relu", "relu", "relu6")
 EVERY = tuple(sorted(set(ACTIVATIONS) - {"hard_shrink"}))  # that one has a jump: see `Builder`
-RESAMPLE = get_args(Resample)
+RESAMPLE = get_args(Interpolation)
 
 
 def activation(b: Builder, channels: int) -> str:

@@ -145,7 +145,10 @@ VARIANTS: dict[str, dict[str, Test]] = {
     "ELEMENTWISE": kinds(
         ELEMENTWISE_KINDS, plain=lambda r: not r.y_block, blocked=lambda r: r.y_block > 0
     ),
-    "PRELU": either("alpha for every value", lambda r: r.period == r.size),
+    "PRELU": {
+        **either("alpha the same along some dimension", lambda r: r.row_step * r.step == 0),
+        "several planes": lambda r: r.planes > 1,
+    },
     "BINARY": {
         **kinds(BINARY_KINDS, **BROADCASTS),
         **kinds(BINARY_KINDS, equal=lambda r: not any(test(r) for test in BROADCASTS.values())),
@@ -156,11 +159,20 @@ VARIANTS: dict[str, dict[str, Test]] = {
         "softmax not along the last axis": lambda r: r.inner > 1,
     },
     "LAYER_NORM": either("several groups", lambda r: r.groups > 1),
-    "GATHER": either(
-        "zeros", lambda r: (r.weights[r.index : r.index + 4 * r.size].view(np.int32) < 0).any()
-    ),
-    "RESAMPLE": {},
-    "COPY": either("several stripes", lambda r: r.outer > 1),
+    "PERMUTE": {
+        "rows longer than columns": lambda r: r.rows > r.length,
+        "columns longer than rows": lambda r: r.rows <= r.length,
+        **either("several planes", lambda r: r.planes > 1),
+    },
+    "RESAMPLE": {
+        "one row, one column": lambda r: r.row_taps == r.column_taps == 1,
+        "several rows and columns": lambda r: r.row_taps > 1 and r.column_taps > 1,
+    },
+    "COPY": {
+        **either("several stripes", lambda r: r.outer > 1),
+        "stripes with gaps in x": lambda r: r.outer > 1 and r.x_stride != r.length,
+        "stripes with gaps in y": lambda r: r.outer > 1 and r.stride != r.length,
+    },
 }
 PROGRAMS: dict[str, Callable[[Program], bool]] = {
     "program of views alone": lambda p: not p.table[0, 0],

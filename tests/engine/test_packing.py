@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinycnn.engine import packing, planner
+from tinycnn.engine import packing
 from tinycnn.engine.kernels.family import BLOCK, FAMILIES
-from tinycnn.engine.planner import LEAST_BLOCK, Constants
+from tinycnn.engine.planner import Constants
 from tinycnn.engine.winograd import G, Transformed
-from tinycnn.errors import BackendError
 
 RANDOM = np.random.default_rng(0)
 
@@ -63,9 +62,9 @@ def test_winograd_kernels(family, filters, scaled):
     assert np.abs(got - expected).max() <= 1e-7 * np.abs(expected).max()
 
 
-def test_a_block_that_grows_keeps_what_it_holds():
+def test_every_constant_lies_where_it_was_said():
     constants, arrays = Constants(), []
-    for size in (3, LEAST_BLOCK, 1, 5 * LEAST_BLOCK, 7):
+    for size in (3, 1 << 20, 1, 5 << 20, 7):
         arrays.append(RANDOM.integers(0, 255, size, np.uint8))
     offsets = [constants.add(array) for array in arrays]
     assert all(offset % 64 == 0 for offset in offsets)
@@ -75,26 +74,56 @@ def test_a_block_that_grows_keeps_what_it_holds():
         assert (block[offset : offset + len(array)] == array).all()
 
 
-def test_the_same_array_stands_there_once_and_another_in_its_memory_does_not():
-    constants = Constants()
-    array = np.arange(8, dtype=np.float32)
+def test_equal_constants_stand_there_once():
+    constants, family = Constants(), FAMILIES["avx2"]
+    array, kernel = np.arange(8, dtype=np.float32), RANDOM.random((3, 3, 5, 9), np.float32)
+    scale = np.ones(9, np.float32)
     assert constants.add(array) == constants.add(array)
-    places = set()
-    for value in range(50):  # each may get the last one's memory, and id
-        places.add(constants.add(np.full(8, value, np.float32)))
-    assert len(places) == 50
-    block = constants.packed().view(np.float32)
-    assert {int(block[place // 4]) for place in places} == set(range(50))
+    panels = packing.Panels(kernel, family)
+    assert constants.add(panels) == constants.add(packing.Panels(kernel, family))
+    zeros = [packing.Row(np.broadcast_to(np.float32(0), (n,)), n, 16) for n in (5, 5, 6)]
+    first, second, longer = map(constants.add, zeros)
+    assert first == second != longer
+    others = [
+        packing.Panels(kernel, family, scale), packing.Panels(kernel.copy(), family),
+        packing.Panels(kernel, family, None, packing.taps_by_block), Transformed(kernel, family),
+        packing.Kernel(kernel, None), packing.Kernel(kernel, None, True),
+    ]  # fmt: skip
+    assert len({constants.add(other) for other in (panels, *others)}) == 1 + len(others)
 
 
-def test_a_block_grows_although_somebody_looks_at_it_for_a_moment(monkeypatch):
+def test_another_array_in_the_memory_of_one_that_is_gone():
     constants = Constants()
-    constants.add(np.arange(8, dtype=np.uint8))
-    held = [constants.packed()]
-    monkeypatch.setattr(planner.time, "sleep", lambda _: held.clear())  # the other lets go
-    constants.add(np.zeros(2 * LEAST_BLOCK, np.uint8))
-    assert constants.packed()[:8].tolist() == list(range(8))
-    monkeypatch.setattr(planner.time, "sleep", lambda _: None)
-    held.append(constants.packed())
-    with pytest.raises(BackendError, match="somebody keeps a view"):
-        constants.add(np.zeros(64 * LEAST_BLOCK, np.uint8))
+    places = [constants.add(np.full(8, value, np.float32)) for value in range(50)]
+    block = constants.packed().view(np.float32)
+    assert [int(block[place // 4]) for place in places] == list(range(50))
+
+
+def test_what_is_made_of_options_is_counted_by_itself():
+    constants = Constants()
+    constants.add(packing.Row(RANDOM.random(100, np.float32), 100))
+    assert constants.made == 0
+    constants.add(packing.Row(np.ones(1, np.float32), 100, 16))
+    constants.add(packing.Resampling(10, 32, "bilinear"))
+    assert constants.made == 4 * (112 + 32 * 2 + 32 * 2)
+
+
+@pytest.mark.parametrize("channels", [1, 16, 20])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_depthwise_kernels_by_blocks(channels, scaled):
+    kernel = RANDOM.random((3, 2, channels, 1), np.float32)
+    scale = RANDOM.random((channels, 1), np.float32) if scaled else None
+    expected = np.zeros((3, 2, -(-channels // BLOCK) * BLOCK), np.float32)
+    expected[..., :channels] = (kernel * scale if scaled else kernel)[..., 0]
+    expected = np.moveaxis(expected.reshape(3, 2, -1, BLOCK), 2, 0)
+    vector = scale.ravel() if scaled else None
+    assert (written(packing.Blocks(kernel, vector)) == expected.ravel()).all()
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_plain_kernels(transposed):
+    kernel, scale = RANDOM.random((3, 2, 5, 4), np.float32), RANDOM.random((5, 1), np.float32)
+    for expected, factor in ((kernel, None), (kernel * scale, scale)):
+        order = (0, 1, 3, 2) if transposed else (0, 1, 2, 3)
+        packed = packing.Kernel(kernel, factor, transposed)
+        assert (written(packed) == expected.transpose(order).ravel()).all()

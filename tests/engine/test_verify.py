@@ -11,7 +11,7 @@ import pytest
 
 from tests.engine.cases import CASES, network
 from tinycnn.engine.kernels import instructions
-from tinycnn.engine.kernels.access import CONSTANT, Access, Indices
+from tinycnn.engine.kernels.access import CONSTANT, Access
 from tinycnn.engine.kernels.family import CURRENT, FAMILIES
 from tinycnn.engine.kernels.instructions import ATTACHED, LAYOUTS, PIECES, TOUCHES
 from tinycnn.engine.lower import lower_graph
@@ -53,11 +53,11 @@ def planted(made: Program, number: int, **fields: int) -> Program:
     return replace(made, table=table)
 
 
-def accesses(made: Program, number: int) -> Iterator[Access | Indices]:
+def accesses(made: Program, number: int) -> Iterator[Access]:
     row = made.table[number].tolist()
     fields = type(LAYOUTS[row[0]])(*row[: len(LAYOUTS[row[0]])])
     for one in TOUCHES[row[0]](fields, CURRENT, 2):
-        if isinstance(one, Access | Indices):
+        if isinstance(one, Access):
             yield one
 
 
@@ -87,10 +87,10 @@ def test_addresses_outside_of_the_own_buffer(name):
     for case, seed, number in rows()[name]:
         made = program(case, seed)
         for one in accesses(made, number):
-            if isinstance(one, Access) and (one.mode == CONSTANT or not one.run):
+            if one.mode == CONSTANT or not one.run:
                 continue
             operand = made.memory.operands[number][one.field]
-            for address in (operand.begin - 4 - 4 * getattr(one, "at", 0), operand.end):
+            for address in (operand.begin - 4 - 4 * one.at, operand.end):
                 with pytest.raises(ProgramError, match=f"row {number}, {name} .*{one.field}"):
                     verify(planted(made, number, **{one.field: address}))
 
@@ -100,7 +100,7 @@ def test_constants_that_are_none(name):
     for case, seed, number in rows()[name]:
         made = program(case, seed)
         for one in accesses(made, number):
-            if isinstance(one, Access) and one.mode == CONSTANT:
+            if one.mode == CONSTANT:
                 wrong = planted(made, number, **{one.field: made.weights.nbytes})
                 with pytest.raises(ProgramError, match=f"{one.field} .* is no constant"):
                     verify(wrong)
@@ -188,7 +188,8 @@ def one_row(name: str) -> tuple[Program, int]:
         ("ELEMENTWISE", {"kind": 26}, "kind 26 is one of 26"),
         ("AXIS_WISE", {"kind": -1}, "kind -1 is one of 4"),
         ("CONV_TRANSPOSE", {"stride_x": 0}, "strides are positive"),
-        ("PRELU", {"period": 0}, "slopes repeat"),
+        ("PRELU", {"planes": 99}, "planes are as many as their places"),
+        ("PERMUTE", {"planes": 99}, "planes are as many as their places"),
         ("CONV", {"groups": 0}, "fall into groups"),
         ("INVERTED_RESIDUAL", {"left": 3}, "stay in their line|line of zeros"),
         ("INVERTED_RESIDUAL", {"scratch_size": 16}, "have room"),
@@ -218,13 +219,14 @@ def test_tables_of_distances():
             verify(replace(made, weights=weights))
 
 
-@pytest.mark.parametrize(("value", "words"), [(-2, "index holds -2"), (1 << 30, "outside of its")])
-def test_tables_of_positions(value, words):
-    made, number = one_row("GATHER")
-    at = made.table[number, LAYOUTS[made.table[number, 0]].index]
+@pytest.mark.parametrize("field", ["rows", "columns"])
+@pytest.mark.parametrize("value", [-1, 1 << 40])
+def test_tables_of_taps(field, value):
+    made, number = one_row("RESAMPLE")
+    at = made.table[number, getattr(LAYOUTS[made.table[number, 0]], field)]
     weights = made.weights.copy()
-    weights[at : at + 4].view(np.int32)[0] = value
-    with pytest.raises(ProgramError, match=f"GATHER of .*{words}"):
+    weights[at : at + 8].view(np.int64)[0] = value
+    with pytest.raises(ProgramError, match=f"RESAMPLE of .*{field} begins at"):
         verify(replace(made, weights=weights))
 
 

@@ -9,7 +9,9 @@ from tinycnn.lightclass import dataclass
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 MAX_BYTES = 1 << 30
-MAX_CONSTANTS = 3 << 30  # weights (2 GiB at most, see nn.limits) and tables made of options
+MAX_CONSTANTS = 3 << 30  # weights (2 GiB at most, see nn.limits) and tables
+MAX_TABLES = 64 << 20  # made of options: 200 Lanczos resizings to the tallest picture, 2896 rows
+MAX_ROWS = 100_000  # instructions, 32 MB; VGG19 on 1000 x 1000 pixels takes up to 60,000
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,13 @@ def place(lifetimes: Mapping[str, Lifetime]) -> tuple[dict[str, int], int]:
     gap that holds it between buffers placed before. Returns (offsets, bytes in all).
     """
     offsets: dict[str, int] = {}
+    placed: list[tuple[int, int, int, int]] = []  # plain numbers: there may be thousands
     for name in sorted(lifetimes, key=lambda n: (-lifetimes[n].size, lifetimes[n].first, n)):
-        wanted = lifetimes[name]
-        busy = sorted(
-            (offsets[other], offsets[other] + aligned(lifetimes[other].size))
-            for other in offsets
-            if lifetimes[other].overlaps(wanted)
-        )
-        offsets[name] = _smallest_gap(busy, aligned(wanted.size))
-    total = max((offsets[n] + aligned(lifetimes[n].size) for n in offsets), default=0)
+        first, last, size = lifetimes[name].first, lifetimes[name].last, lifetimes[name].size
+        busy = sorted((b, e) for b, e, since, until in placed if since <= last and first <= until)
+        offsets[name] = begin = _smallest_gap(busy, aligned(size))
+        placed.append((begin, begin + aligned(size), first, last))
+    total = max((end for _, end, _, _ in placed), default=0)
     if total > MAX_BYTES:
         needed, limit = total >> 20, MAX_BYTES >> 20
         raise BackendError(f"the network needs {needed} MB for one image; at most {limit} MB")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.engine import caches, emit_plain, ops, packing
+from tinycnn.engine import caches, emit_plain, ops, packing, work
 from tinycnn.engine.kernels import instructions
 from tinycnn.engine.kernels.family import BLOCK
 from tinycnn.engine.layout import Convert, Layout
@@ -49,14 +49,16 @@ def _(op: ops.Conv, to: Planner) -> None:
     window = (op.kernel.shape[0], op.kernel.shape[1])
     if x.blocked:
         table = packing.segments(x.shape[2], x.block, x.row, BLOCK, window, op.dilation)
-        matrix = packing.taps_by_block(op.kernel)
+        kernel = packing.Panels(op.kernel, to.family, op.scale, packing.taps_by_block)
     else:
         table = packing.stem_segments(x.shape[2], x.row, window)
-        matrix = op.kernel.reshape(-1, op.kernel.shape[3])
-    _matmul(op, to, matrix, table, x, y)
+        kernel = packing.Panels(op.kernel, to.family, op.scale)
+    _matmul(op, to, kernel, table, x, y)
 
 
-def _matmul(op: ops.Conv, to: Planner, matrix: Any, table: Any, x: Layout, y: Layout) -> None:
+def _matmul(
+    op: ops.Conv, to: Planner, kernel: packing.Panels, table: Any, x: Layout, y: Layout
+) -> None:
     """One MATMUL; a picture whose rows follow one another without a gap counts as one row."""
     (rows, columns, filters), family = op.shape, to.family
     distances, full, short, channels = table
@@ -66,18 +68,17 @@ def _matmul(op: ops.Conv, to: Planner, matrix: Any, table: Any, x: Layout, y: La
     gaps += [residual.row - columns * BLOCK] if residual else []
     if not any(gaps):
         rows, columns = 1, rows * columns
-    tiles = -(-columns // family.rows)
+    tiles, panels = -(-columns // family.rows), -(-filters // family.panel)
     up, left = op.pads[0][0], op.pads[1][0]
     to.add(
-        op, instructions.MATMUL, to.pieces(matrix.size * rows * columns),
+        op, instructions.MATMUL, to.pieces(op.kernel.size * rows * columns),
         x=to.pixel(op.inputs[0], up, left),
         residual=to.pixel(op.inputs[1]) if residual else -1,
-        kernel=packing.Panels(matrix, family, op.scale),
-        bias=packing.rounded(op.bias, family.vector),
+        kernel=kernel, bias=packing.Row(op.bias, filters, family.vector),
         segments=distances, full=full, short=short, channels=channels,
-        panels=-(-filters // family.panel), rows=rows, columns=columns, tiles=tiles,
+        panels=panels, rows=rows, columns=columns, tiles=tiles,
         last=(packing.vectors(filters, family) - 1) % family.vectors + 1,
-        groups=_groups(x, rows * tiles, to.threads),
+        groups=_groups(x, rows * tiles, -(-work.pieces(op) // panels), to.threads),
         distance=op.strides[1] * x.pixel, x_row=x_row, **_y(y),
         residual_row=residual.row if residual else 0,
         residual_block=residual.block if residual else 0, **op.clip._asdict(),
@@ -85,9 +86,12 @@ def _matmul(op: ops.Conv, to: Planner, matrix: Any, table: Any, x: Layout, y: La
     )  # fmt: skip
 
 
-def _groups(x: Layout, tiles: int, threads: int) -> int:
-    """In how many groups of tiles a picture is worked off: as the cache wants, in even shares."""
-    groups = min(tiles, 4 * x.size // caches.group_bytes())
+def _groups(x: Layout, tiles: int, least: int, threads: int) -> int:
+    """In how many groups of tiles a picture is worked off: as the cache wants, in even shares.
+
+    ``least``: so many are needed for that none takes long.
+    """
+    groups = min(tiles, max(4 * x.size // caches.group_bytes(), least))
     return 1 if groups <= 1 else -(-groups // threads) * threads
 
 
@@ -101,7 +105,8 @@ def _(op: ops.Depthwise, to: Planner) -> None:
     to.add(
         op, instructions.DEPTHWISE_BLOCKED, to.several,
         x=to.pixel(op.inputs[0], op.pads[0][0], op.pads[1][0]),
-        kernel=packing.blocks(op.weights[..., 0]), bias=packing.rounded(op.bias, BLOCK),
+        kernel=packing.Blocks(op.kernel, op.scale),
+        bias=packing.Row(op.bias, op.shape[2], BLOCK),
         blocks=y.blocks, rows=op.shape[0], columns=op.shape[1], kernel_height=height,
         kernel_width=width, stride_y=op.strides[0], stride_x=op.strides[1],
         dilation_y=op.dilation[0], dilation_x=op.dilation[1], **_x(x), **_y(y),
@@ -129,27 +134,20 @@ def _(op: ops.InvertedResidual, to: Planner) -> None:
         residual=to.pixel(op.inputs[1]) if residual else -1,
         segments_in=into[0], full_in=into[1], short_in=into[2], channels_in=into[3],
         kernel_in=packing.Panels(
-            packing.taps_by_block(op.expand.kernel), family, op.expand.scale
+            op.expand.kernel, family, op.expand.scale, packing.taps_by_block
         ),
-        bias_in=packing.rounded(op.expand.bias, BLOCK), blocks=blocks,
-        kernel=packing.blocks(op.depthwise.weights[..., 0]),
-        bias=packing.rounded(op.depthwise.bias, BLOCK),
-        segments_out=middle, kernel_out=packing.Panels(
-            _rounded_taps(op.project.kernel), family, op.project.scale
-        ),
-        bias_out=packing.rounded(op.project.bias, BLOCK),
+        bias_in=packing.Row(op.expand.bias, op.expanded, BLOCK), blocks=blocks,
+        kernel=packing.Blocks(op.depthwise.kernel, op.depthwise.scale),
+        bias=packing.Row(op.depthwise.bias, op.expanded, BLOCK),
+        segments_out=middle,
+        kernel_out=packing.Panels(op.project.kernel[0, 0], family, op.project.scale),
+        bias_out=packing.Row(op.project.bias, op.shape[2], BLOCK),
         height=op.source[0], width=op.source[1], stride=op.depthwise.strides[0],
         top=op.depthwise.pads[0][0], left=op.depthwise.pads[1][0],
         out_height=op.shape[0], out_width=op.shape[1], filters=op.shape[2],
         **_x(x), **_y(y), residual_row=residual.row if residual else 0,
         residual_block=residual.block if residual else 0, **op.depthwise.clip._asdict(),
     )  # fmt: skip
-
-
-def _rounded_taps(kernel: Any) -> Any:
-    """A 1x1 kernel (1, 1, C, F) as (C rounded up to whole blocks, F)."""
-    matrix = kernel[0, 0]
-    return np.pad(matrix, ((0, -len(matrix) % BLOCK), (0, 0)))
 
 
 @emit.register
@@ -159,8 +157,8 @@ def _(op: ops.Affine, to: Planner) -> None:
         emit_plain.affine(op, to)
         return
     to.add(
-        op, instructions.AFFINE_BLOCKED, scale=packing.rounded(op.scale, BLOCK),
-        shift=packing.rounded(op.shift, BLOCK), blocks=y.blocks, rows=op.shape[0],
+        op, instructions.AFFINE_BLOCKED, scale=packing.Row(op.scale, op.shape[2], BLOCK),
+        shift=packing.Row(op.shift, op.shape[2], BLOCK), blocks=y.blocks, rows=op.shape[0],
         columns=op.shape[1], **_x(x), **_y(y), **op.clip._asdict(),
     )  # fmt: skip
 

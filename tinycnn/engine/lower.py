@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from tinycnn.engine import ops
-from tinycnn.engine.arena import MAX_CONSTANTS
 from tinycnn.engine.ops import Clip, Net, Op
 from tinycnn.errors import BackendError
 from tinycnn.nn import layers as nn
@@ -23,7 +22,6 @@ from tinycnn.nn.graph import Graph, Node
 from tinycnn.nn.layers.core import Identity
 from tinycnn.nn.layers.merging import Merge
 from tinycnn.nn.layers.pooling import GlobalPooling2D, Pooling2D
-from tinycnn.nn.layers.reshaping import resampling_matrix
 from tinycnn.nn.types import Array, Shape, Weights
 
 CLIPS = {
@@ -58,8 +56,9 @@ class Lowering:
         )
 
     def bias(self, filters: int) -> Array:
-        """The layer's bias, or zeros."""
-        return self.weights.get("bias", np.zeros(filters, np.float32))
+        """The layer's bias, or zeros that need no memory."""
+        bias = self.weights.get("bias")
+        return np.broadcast_to(np.float32(0), (filters,)) if bias is None else bias
 
     def activate(self, name: str, shape: Shape) -> None:
         """Append an activation by its name; ``shape`` is the one before it."""
@@ -92,7 +91,6 @@ PARAMETERS = {
 def lower_graph(graph: Graph, weights: Weights) -> Net:
     """Turn a graph and its weights into operations."""
     result: list[Op] = []
-    size, counted = 0, set[int]()
     for node in graph.until(graph.output).nodes:  # a dead branch is nothing to run
         shapes = [graph.shapes[name] for name in node.inputs]
         source = shapes if node.layer.merges else shapes[0]
@@ -102,16 +100,7 @@ def lower_graph(graph: Graph, weights: Weights) -> Net:
             lowering.add(ops.View, graph.shapes[node.name])
         lowering.ops[-1] = replace(lowering.ops[-1], output=node.name)
         result += lowering.ops
-        for array in _constants(lowering.ops):
-            size += 0 if id(array) in counted else array.nbytes
-            counted.add(id(array))
-        if size > MAX_CONSTANTS:
-            raise BackendError(f"weights and tables take over {MAX_CONSTANTS >> 20} MB; use numpy")
     return Net(graph.input_shape, tuple(result), graph.output)
-
-
-def _constants(made: Sequence[Op]) -> list[Any]:
-    return [v for op in made for v in vars(op).values() if isinstance(v, np.ndarray)]
 
 
 @singledispatch
@@ -144,7 +133,8 @@ def _(layer: nn.DepthwiseConv2D, to: Lowering) -> None:
 def _(layer: nn.SeparableConv2D, to: Lowering) -> None:
     inner = to.source[2] * layer.depth_multiplier
     window = layer.window_shape(to.source)
-    _add_depthwise(to, layer.depthwise_layer(), (*window, inner), np.zeros(inner, np.float32))
+    none = np.broadcast_to(np.float32(0), (inner,))
+    _add_depthwise(to, layer.depthwise_layer(), (*window, inner), none)
     shape, kernel = (*window, layer.filters), to.weights["pointwise_kernel"]
     to.add(ops.Conv, shape, source=(*window, inner), kernel=kernel, bias=to.bias(layer.filters))
     to.activate(layer.activation, shape)
@@ -198,17 +188,16 @@ def _(layer: nn.Rescaling, to: Lowering) -> None:
 
 
 def _add_affine(to: Lowering, scale: Any, shift: Any) -> None:
-    channels = to.source[-1]
-    a, b = (np.broadcast_to(np.asarray(v, np.float32), (channels,)) for v in (scale, shift))
+    a, b = (np.asarray(value, np.float32).reshape(-1) for value in (scale, shift))
     to.add(ops.Affine, to.source, scale=a, shift=b)
 
 
 @lower.register
 def _(layer: nn.LayerNormalization, to: Lowering) -> None:
-    size = prod(layer.dimensions(to.source))
-    gamma = to.weights.get("gamma", np.ones(size, np.float32)).ravel()
-    beta = to.weights.get("beta", np.zeros(size, np.float32)).ravel()
-    to.add(ops.LayerNorm, to.source, gamma=gamma, beta=beta, epsilon=layer.epsilon)
+    to.add(
+        ops.LayerNorm, to.source, length=prod(layer.dimensions(to.source)),
+        gamma=to.weights.get("gamma"), beta=to.weights.get("beta"), epsilon=layer.epsilon,
+    )  # fmt: skip
 
 
 @lower.register
@@ -238,10 +227,7 @@ def _(layer: nn.ELU, to: Lowering) -> None:
 
 @lower.register
 def _(layer: nn.PReLU, to: Lowering) -> None:
-    alpha = to.weights["alpha"]
-    if alpha.size != alpha.shape[-1] or alpha.shape[-1] != to.source[-1]:
-        alpha = np.broadcast_to(alpha, to.source)
-    to.add(ops.PRelu, to.source, alpha=np.ascontiguousarray(alpha).ravel())
+    to.add(ops.PRelu, to.source, alpha=to.weights["alpha"])
 
 
 @lower.register
@@ -272,28 +258,21 @@ def _(layer: nn.ZeroPadding2D, to: Lowering) -> None:
 
 
 @lower.register
-def _(layer: nn.Cropping2D | nn.Permute, to: Lowering) -> None:
-    _add_gather(to, layer)
+def _(layer: nn.Cropping2D, to: Lowering) -> None:
+    (top, _), (left, _) = layer.sides
+    to.add(ops.Crop, layer.output_shape(to.source), source=to.source, start=(top, left))
+
+
+@lower.register
+def _(layer: nn.Permute, to: Lowering) -> None:
+    order = tuple(d - 1 for d in layer.dims)
+    to.add(ops.Permute, layer.output_shape(to.source), source=to.source, order=order)
 
 
 @lower.register
 def _(layer: nn.UpSampling2D | nn.Resizing, to: Lowering) -> None:
-    if layer.interpolation == "nearest":
-        _add_gather(to, layer)
-        return
     shape = layer.output_shape(to.source)
-    rows, columns = (
-        resampling_matrix(size, length, layer.interpolation)
-        for size, length in zip(to.source[:2], shape[:2], strict=True)
-    )
-    to.add(ops.Resample, shape, source=to.source, rows=rows, columns=columns)
-
-
-def _add_gather(to: Lowering, layer: nn.Layer) -> None:
-    """A layer that only moves values moves their indices alike: its own forward says whence."""
-    numbers: Any = np.arange(prod(to.source), dtype=np.int32).reshape(1, *to.source)
-    index = layer.forward(numbers, {}).ravel().astype(np.int32)
-    to.add(ops.Gather, layer.output_shape(to.source), index=index)
+    to.add(ops.Resample, shape, source=to.source, interpolation=layer.interpolation)
 
 
 @lower.register
@@ -327,7 +306,7 @@ def _(layer: Merge, to: Lowering) -> None:
         )  # fmt: skip
         value, shape = to.value, result
     if isinstance(layer, nn.Average):
-        scale = np.full(shape[-1], 1 / len(to.node.inputs), np.float32)
+        scale = np.array([1 / len(to.node.inputs)], np.float32)
         to.add(ops.Affine, shape, scale=scale, shift=np.zeros_like(scale))
 
 

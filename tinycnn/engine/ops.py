@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.types import Array, Pair, Shape
@@ -109,7 +108,8 @@ class Depthwise(Windowed):
     """Depthwise convolution; kernel (kh, kw, C, multiplier)."""
 
     def filters_last(self, scale: Array) -> Array:  # noqa: D102
-        return scale.reshape(self.kernel.shape[2:])
+        channels, multiplier = self.kernel.shape[2:]
+        return np.broadcast_to(scale, (channels * multiplier,)).reshape(channels, multiplier)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -117,7 +117,7 @@ class ConvTranspose(Windowed):
     """Transposed convolution; kernel (kh, kw, F, C); ``pads[i][0]`` is what is cut off first."""
 
     def filters_last(self, scale: Array) -> Array:  # noqa: D102
-        return scale[:, None]
+        return np.broadcast_to(scale, self.kernel.shape[2:3])[:, None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -145,7 +145,7 @@ class Dense(Linear):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Affine(Op):
-    """``x * scale + shift`` along the channels, each (C,), then the clip."""
+    """``x * scale + shift`` along the channels, each (C,) or (1,) for all, then the clip."""
 
     scale: Array
     shift: Array
@@ -162,7 +162,7 @@ class Elementwise(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PRelu(Op):
-    """``x`` where x >= 0, else alpha * x; alpha broadcast to the input's shape or (C,)."""
+    """``x`` where x >= 0, else alpha * x; alpha is 1 along dimensions that share it."""
 
     alpha: Array
 
@@ -206,10 +206,11 @@ class AxisWise(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LayerNorm(Op):
-    """Mean 0 and variance 1 over the trailing ``len(gamma)`` values, then gamma and beta."""
+    """Mean 0 and variance 1 over the trailing ``length`` values, then gamma and beta, if any."""
 
-    gamma: Array
-    beta: Array
+    length: int
+    gamma: Array | None
+    beta: Array | None
     epsilon: float
 
 
@@ -222,19 +223,27 @@ class Pad(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Gather(Op):
-    """Values moved, none computed: ``index`` of the source for each value, -1 for zero."""
+class Crop(Op):
+    """A part of a picture; ``start``: its first row and column."""
 
-    index: npt.NDArray[np.int32]
+    source: Shape
+    start: Pair
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Permute(Op):
+    """Dimensions in another order: dimension i of the result is ``order[i]`` of the source."""
+
+    source: Shape
+    order: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Resample(Op):
-    """Rows, then columns, as weighted sums: matrices (Ho, H) and (Wo, W)."""
+    """Rows, then columns, as weighted sums of a few others (see `nn.layers.resampling`)."""
 
     source: Shape
-    rows: Array
-    columns: Array
+    interpolation: str
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

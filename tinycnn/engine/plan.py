@@ -15,9 +15,9 @@ from tinycnn.engine.memory import Buffer, Memory, Operand
 from tinycnn.engine.ops import Net, Op
 from tinycnn.engine.planner import Place, Planner, emit
 from tinycnn.engine.program import Program
+from tinycnn.engine.work import work
 from tinycnn.errors import BackendError
 from tinycnn.nn.graph import INPUT
-from tinycnn.nn.mapped import forget
 
 
 def plan(net: Net, threads: int = 1, family: Family = CURRENT) -> Program:
@@ -29,20 +29,21 @@ def plan(net: Net, threads: int = 1, family: Family = CURRENT) -> Program:
     planner = Planner(family, threads, arranged.layouts, places, offsets)
     emit_blocked.ring(INPUT, arranged.net.ops[0], planner, 1)
     input_shape, output, shape = net.input_shape, arranged.net.output, net.output_shape
-    layout, waiting = arranged.layouts[INPUT], list(reversed(arranged.net.ops))
-    del net, arranged  # the last references to kernels: each is let go once it is packed
-    ends = [0]  # of each operation's rows
-    while waiting:
-        op, before = waiting.pop(), len(planner.rows)
+    layout, ends = arranged.layouts[INPUT], [0]  # `ends` of each operation's rows
+    for op in arranged.net.ops:
+        before = planner.count
         emit(op, planner)
-        if len(planner.rows) > before:  # views have the ring of what they show
+        if planner.count > before:  # views have the halo of what they show
             emit_blocked.ring(op.output, op, planner, ATTACHED)
-        ends.append(len(planner.rows))
-        forget_constants(op)
-    rows = planner.rows or [[0] * WIDTH]  # a network of views: one instruction that does nothing
-    ends[-1] = len(rows)
+        ends.append(planner.count)
+    # A network of views: one instruction that does nothing.
+    table = np.array(planner.rows or [0] * WIDTH, np.int64).reshape(-1, WIDTH)
+    ends[-1] = len(table)
+    total = sum(map(work, arranged.net.ops))
+    memory = describe(planner, lifetimes, ends, output)
+    del net, arranged, op  # nobody else holds its kernels: each is let go once it is packed
     return Program(
-        table=np.array(rows, np.int64),
+        table=table,
         weights=planner.constants.packed(),
         arena_bytes=arena_bytes,
         input_shape=input_shape,
@@ -52,7 +53,8 @@ def plan(net: Net, threads: int = 1, family: Family = CURRENT) -> Program:
         output_shape=shape,
         sources=tuple(planner.sources) or (output,),
         threads=threads,
-        memory=describe(planner, lifetimes, ends, output),
+        work=total,
+        memory=memory,
     )
 
 
@@ -153,15 +155,6 @@ def _lifetimes(arranged: Arranged, places: dict[str, Place], threads: int) -> di
             lifetimes[f"{op.output}:scratch"] = Lifetime(4 * scratch, i, i)
     last[places[net.output].root] = len(net.ops)
     return lifetimes | {n: Lifetime(4 * layouts[n].size, first[n], last[n]) for n in first}
-
-
-def forget_constants(op: Op) -> None:
-    """Hand back the pages of the model file that were packed."""
-    for value in vars(op).values():
-        if isinstance(value, np.ndarray):
-            forget(value)
-        elif isinstance(value, Op):
-            forget_constants(value)
 
 
 def scratch_values(op: Op, threads: int) -> int:

@@ -3,89 +3,96 @@
 from __future__ import annotations
 
 import mmap
-import time
-import weakref
+from array import array
+from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import singledispatch
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tinycnn.engine.arena import ALIGNMENT, MAX_CONSTANTS, aligned
+from tinycnn.engine import work
+from tinycnn.engine.arena import ALIGNMENT, MAX_CONSTANTS, MAX_ROWS, MAX_TABLES, aligned
+from tinycnn.engine.kernels import instructions
 from tinycnn.engine.kernels.family import Family
-from tinycnn.engine.kernels.instructions import encode
+from tinycnn.engine.kernels.instructions import ATTACHED, WIDTH, encode
 from tinycnn.engine.layout import Layout
 from tinycnn.engine.ops import Op
 from tinycnn.engine.packing import Packed
 from tinycnn.errors import BackendError
 from tinycnn.lightclass import dataclass
+from tinycnn.nn.mapped import forget
 
-LEAST_BLOCK = 1 << 20  # bytes
-HUGE = 4 << 20  # from here on, pages of 2 MB: fewer to look up and to fetch
+HUGE = 4 << 20  # bytes; from here on, pages of 2 MB: fewer to look up and to fetch
 
 
 class Constants:
-    """Arrays behind one another in one block, each at a cache line; the same array once.
+    """Arrays behind one another in one block, each at a cache line; equal ones once.
 
-    The block grows by moving pages to other addresses (mremap), without copying, and each constant
-    is written to it as it comes: at no time are there two of one.
+    They are counted as they come, and written when all are known: what is too large is refused
+    before anything is allocated, and at no time are there two of one.
     """
 
     def __init__(self) -> None:
-        self.block = mmap.mmap(-1, LEAST_BLOCK, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self.known: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self.known: dict[object, int] = {}
         self.sizes: dict[int, int] = {}  # bytes of each, by its offset
-        self.size = 0
+        self.waiting: deque[tuple[int, npt.NDArray[Any] | Packed]] = deque()
+        self.size = self.made = 0
 
     def add(self, value: npt.NDArray[Any] | Packed) -> int:
-        """Byte offset of ``value`` in the block."""
-        known = self.known.get(id(value))
-        if known and known[0]() is value:  # an id is unique only among the living
-            return known[1]
-        offset = self.size
-        self.known[id(value)] = weakref.ref(value), offset
-        self.sizes[offset] = value.nbytes if isinstance(value, np.ndarray) else 4 * value.size
-        if isinstance(value, np.ndarray):
-            self._grow(value.nbytes)
-            flat = np.ascontiguousarray(value).reshape(-1)
-            self._view(offset, flat.nbytes)[:] = flat.view(np.uint8)
-        else:
-            self._grow(4 * value.size)
-            value.write(self._view(offset, 4 * value.size).view(np.float32))
+        """Byte offset that ``value`` will have in the block."""
+        # An id is unique among the living, and what waits here lives.
+        key = value.key if isinstance(value, Packed) else id(value)
+        if key in self.known:
+            return self.known[key]
+        size = value.nbytes if isinstance(value, np.ndarray) else 4 * value.size
+        offset = self.known[key] = self.size
+        self.sizes[offset] = size
+        self.waiting.append((offset, value))
+        self.size += aligned(size)
+        if isinstance(value, Packed) and value.made:
+            self.made += aligned(size)
+        self._check()
         return offset
 
-    def _grow(self, size: int) -> None:
-        self.size += aligned(size)
+    def _check(self) -> None:
         if self.size > MAX_CONSTANTS:
             raise BackendError(f"constants take over {MAX_CONSTANTS >> 20} MB; use numpy")
-        if self.size > len(self.block):  # what is not written to is only an address
-            self._resize(2 * self.size)
-            if self.size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):  # as NumPy does for its own
-                self.block.madvise(mmap.MADV_HUGEPAGE)
-
-    def _resize(self, size: int) -> None:
-        """Grow the block, once nobody looks at it any more.
-
-        Views are gone when `add` returns, unless a profiler's thread (Dask's workers have one) has
-        just taken hold of its frame. It lets go within milliseconds.
-        """
-        for _ in range(100):
-            with suppress(BufferError):
-                self.block.resize(size)
-                return
-            time.sleep(0.01)
-        raise BackendError("cannot grow the block of constants: somebody keeps a view of it")
-
-    def _view(self, offset: int, size: int) -> npt.NDArray[np.uint8]:
-        return np.frombuffer(self.block, np.uint8, size, offset)
+        if self.made > MAX_TABLES:
+            raise BackendError(
+                f"tables made of layers' options take over {MAX_TABLES >> 20} MB; use numpy"
+            )
 
     def packed(self) -> npt.NDArray[np.uint8]:
-        """The block; nothing can be added any more."""
-        return self._view(0, max(self.size, ALIGNMENT))
+        """The block with everything in it; nothing can be added any more."""
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        block = mmap.mmap(-1, max(self.size, ALIGNMENT), flags=flags)
+        if self.size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):  # as NumPy does for its own
+            block.madvise(mmap.MADV_HUGEPAGE)
+        self.known.clear()
+        while self.waiting:
+            offset, value = self.waiting.popleft()
+            if isinstance(value, np.ndarray):
+                target = np.frombuffer(block, np.uint8, value.nbytes, offset)
+                target[:] = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+            else:
+                value.write(np.frombuffer(block, np.float32, value.size, offset))
+                _forget_weights(value)
+        return np.frombuffer(block, np.uint8)
 
 
+def _forget_weights(packed: Packed) -> None:
+    """Hand back the pages of the model file that were packed."""
+    for value in vars(packed).values():
+        if isinstance(value, np.ndarray):
+            forget(value)
+
+
+# Each thread has scratch memory of its own: they fall into as many pieces as there are threads.
+FOR_EACH_THREAD = (
+    instructions.INVERTED_RESIDUAL, instructions.RESAMPLE, instructions.WINOGRAD_OUTPUT
+)  # fmt: skip
 LEAST_WORK = 50_000  # a microsecond or so of one thread: to share it costs as much
 
 
@@ -123,10 +130,15 @@ class Planner:
         self.family, self.threads = family, threads
         self.layouts, self.places, self.offsets = layouts, places, offsets
         self.several = 2 * threads if threads > 1 else 1  # pieces: so the faster thread does more
-        self.rows: list[list[int]] = []
+        self.rows = array("q")  # one behind the other: as lists they would take four times as much
         self.sources: list[str] = []
         self.operands: list[dict[str, str]] = []  # of each row: field -> value
         self.constants = Constants()
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.rows) // WIDTH
 
     def address(self, value: str) -> Address:
         """Byte offset of a value's first float, or of an operation's scratch, in the arena."""
@@ -145,7 +157,8 @@ class Planner:
     def add(self, op: Op, layout: Any, pieces: int = 0, **fields: Any) -> None:
         """Append an instruction; arrays become addresses, x and y default to the operation's.
 
-        ``pieces``: how threads share it; 1 where sharing costs more than it saves.
+        ``pieces``: how threads share it; 1 where sharing costs more than it saves. Those that take
+        long fall into more: between two of them a run can be stopped.
         """
         for name, value in fields.items():
             if isinstance(value, np.ndarray | Packed):
@@ -154,7 +167,12 @@ class Planner:
         for name, value in defaults.items():
             if name in layout._fields and name not in fields:
                 fields[name] = self.pixel(value)
-        self.rows.append(encode(layout, pieces, **fields))
+        if len(self.rows) >= MAX_ROWS * WIDTH:
+            raise BackendError(f"the network takes over {MAX_ROWS} instructions; use numpy")
+        least = work.pieces(op)
+        if least > 1 and pieces != ATTACHED and layout not in FOR_EACH_THREAD:
+            pieces = max(pieces or self.threads, least)
+        self.rows.extend(encode(layout, pieces, **fields))
         self.sources.append(op.output)
         self.operands.append({f: v.value for f, v in fields.items() if isinstance(v, Address)})
 

@@ -27,13 +27,8 @@ from tinycnn.nn.model import Model, RecalledModel
 
 LARGEST = 24 << 20  # bytes: a MobileNet; of larger ones the packing takes longer than all the rest
 SOURCES = ("engine", "engine/kernels", "engine/rewrites", "nn", "nn/layers")
-PLAIN = (
-    "arena_bytes",
-    "input_offset",
-    "input_row",
-    "output_offset",
-    "threads",
-)  # of a program: numbers
+# Of a program: numbers.
+PLAIN = ("arena_bytes", "input_offset", "input_row", "output_offset", "threads", "work")
 TUPLES = ("input_shape", "output_shape", "sources")
 
 

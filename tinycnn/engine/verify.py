@@ -23,7 +23,7 @@ from tinycnn.engine.kernels.access import (
     WRITE,
     Access,
     Dims,
-    Indices,
+    Firsts,
     Need,
 )
 from tinycnn.engine.kernels.family import BLOCK, CURRENT, Family
@@ -112,8 +112,8 @@ class _Verifier:
             if isinstance(touched, Need):
                 if not touched.holds:
                     self.fail(f"it does not hold that {touched.words}")
-            elif isinstance(touched, Indices):
-                reads.append(self._indexed(number, fields, touched))
+            elif isinstance(touched, Firsts):
+                self._check_firsts(fields, touched)
             elif touched.mode == CONSTANT:
                 self._constant(fields, touched)
             elif _is_anything(touched):
@@ -151,16 +151,14 @@ class _Verifier:
         offset = getattr(fields, name)
         return self.program.weights[offset : offset + 8 * (first + count)].view(np.int64)[first:]
 
-    def _indexed(self, number: int, fields: Any, indices: Indices) -> _Region:
-        """What a table of positions reaches: everything up to the highest."""
-        offset = getattr(fields, indices.table)
-        table = self.program.weights[offset : offset + 4 * indices.size].view(np.int32)
-        if table.size and table.min() < -1:
-            self.fail(f"{indices.table} holds {table.min()}")
-        highest = int(table.max()) if table.size else -1
-        access = Access(indices.field, READ, highest + 1)
-        (region,) = self._regions(number, fields, access)
-        return region
+    def _check_firsts(self, fields: Any, firsts: Firsts) -> None:
+        """What a table of taps reaches lies inside."""
+        table = self._longs(fields, (firsts.table, 0, firsts.length))
+        if table.size and not 0 <= table.min() <= table.max() <= firsts.most - firsts.taps:
+            self.fail(
+                f"{firsts.table} begins at {table.min()} to {table.max()}, {firsts.taps} each, "
+                f"of {firsts.most}"
+            )
 
     def _regions(self, number: int, fields: Any, access: Access) -> Iterator[_Region]:
         operand = self.memory.operands[number].get(access.field)

@@ -7,6 +7,7 @@ import numpy as np
 from tinycnn.engine import caches, ops, packing
 from tinycnn.engine.kernels import instructions
 from tinycnn.engine.kernels.family import BLOCK, Family
+from tinycnn.engine.packing import Row
 from tinycnn.engine.planner import Planner, emit
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.types import Array
@@ -52,7 +53,7 @@ class Transformed(packing.Packed):
             part = matrices[:, channels * first : channels * end].reshape(36, channels, -1)
             taps = self.kernel[..., first:end].astype(np.float64)
             if self.scale is not None:
-                taps *= self.scale[first:end]
+                taps *= np.broadcast_to(self.scale, (filters,))[first:end]
             result = G2 @ taps.reshape(9, -1)
             part[..., : filters - first] = result.reshape(36, channels, -1)
 
@@ -85,14 +86,14 @@ def scratch(op: ops.Winograd, threads: int) -> int:
 def _(op: ops.Winograd, to: Planner) -> None:
     _, _, step = _sizes(op)
     kernel = Transformed(op.kernel, to.family, op.scale)
-    bias = packing.rounded(op.bias, BLOCK)
-    zeros = np.zeros(len(bias) + to.family.panel, np.float32)
+    bias = packing.Row(op.bias, op.shape[2], BLOCK)
+    zeros = packing.Row(np.zeros(1, np.float32), bias.size + to.family.panel)
     for first in range(0, op.tiles[0], step):
         _chunk(op, to, (kernel, bias, zeros), first, min(step, op.tiles[0] - first))
 
 
 def _chunk(
-    op: ops.Winograd, to: Planner, arrays: tuple[Transformed, Array, Array], first: int, rows: int
+    op: ops.Winograd, to: Planner, arrays: tuple[Transformed, Row, Row], first: int, rows: int
 ) -> None:
     """The rows of tiles from ``first`` on."""
     x, y = to.layouts[op.inputs[0]], to.layouts[op.output]

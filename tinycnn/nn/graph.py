@@ -15,10 +15,11 @@ from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers import LAYERS
 from tinycnn.nn.layers.base import Layer
 from tinycnn.nn.limits import MAX_NODES as MAX_NODES
-from tinycnn.nn.limits import check_name, check_shape, check_sizes
+from tinycnn.nn.limits import check_edges, check_name, check_shape, check_sizes
 from tinycnn.nn.types import Array, Shape, Weights
 
 INPUT = "input"
+VALUE = 10  # nanoseconds to make one value by a function such as e^x
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,7 @@ class Graph:
         """Check names, order, shapes and limits; GraphError names the node."""
         if not 1 <= len(self.nodes) <= MAX_NODES:
             raise GraphError(f"a network has 1 to {MAX_NODES} layers, not {len(self.nodes)}")
+        check_edges(self)
         seen, layers = {INPUT}, dict[str, Layer]()
         for node in self.nodes:
             for name in (node.name, node.layer.name):
@@ -126,6 +128,20 @@ class Graph:
     def macs(self) -> int:
         """Multiply-adds for one image."""
         return sum(node.layer.macs(self.arguments(node, self.shapes)) for node in self.nodes)
+
+    @cached_property
+    def steps(self) -> int:
+        """Nanoseconds that one image takes at most, roughly (see `Layer.steps`)."""
+        return sum(self.node_steps.values())
+
+    @cached_property
+    def node_steps(self) -> dict[str, int]:
+        """Of each node."""
+        return {
+            node.name: node.layer.steps(self.arguments(node, self.shapes))
+            + VALUE * prod(self.shapes[node.name])
+            for node in self.nodes
+        }
 
     def forward(
         self,

@@ -13,7 +13,7 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -32,6 +32,7 @@ from tinycnn.nn.types import Array, Weights, has_type, tupled
 
 FORMAT = "tinycnn-model/1"
 MAX_MESSAGE = 500
+MAX_VALUES = 1 << 18  # of the header's JSON; DenseNet-201, of 708 layers, has 25,000
 MAX_RANK = 8  # of a weight: a kernel has 4
 CALIBRATED = ("temperature", "thresholds", "calibration")  # of a decision, if it has them
 DIGEST = ', "sha256": '  # the last entry of the metadata: of all before it, and the weights
@@ -117,8 +118,7 @@ def parse(data: Buffer, path: Path) -> Model:
             raise ModelFileError("damaged: the weights or metadata are not those that were written")
         for name, value in stored.items():
             _need_finite(name, value)
-        weights = {name: np.asarray(value, np.float32) for name, value in stored.items()}
-        return from_json(metadata, weights, path.stem)
+        return from_json(metadata, stored, path.stem)
     except (ModelFileError, GraphError) as error:
         raise ModelFileError(f"{path}: {error}"[: len(str(path)) + MAX_MESSAGE]) from None
 
@@ -142,8 +142,8 @@ def to_json(model: Model) -> dict[str, Any]:
     }
 
 
-def from_json(data: Any, weights: Weights, name: str) -> Model:
-    """Inverse of `to_json`."""
+def from_json(data: Any, stored: Mapping[str, Any], name: str) -> Model:
+    """Inverse of `to_json`; ``stored``: the weights, float32 or float16."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else None
         raise ModelFileError(f"format {found!r}; this version reads {FORMAT!r}")
@@ -158,7 +158,8 @@ def from_json(data: Any, weights: Weights, name: str) -> Model:
     _need_classifier(graph)
     return Model(
         graph=graph,
-        weights=weights,
+        # Only now: float16 is copied, and the network may be one that is refused.
+        weights={name: np.asarray(value, np.float32) for name, value in stored.items()},
         preprocessing=records.record(Preprocessing, data.get("preprocessing", {})),
         labels=labels,
         decision=records.decision(data.get("decision", {})),
@@ -185,7 +186,7 @@ def _header(data: Buffer) -> tuple[dict[str, Any], int]:
     """Parse the header strictly: (entries, where the weights begin)."""
     size = header_size(bytes(data[:9]), len(data))
     try:
-        header = strictjson.loads(bytes(data[8 : 8 + size]), MAX_HEADER)
+        header = strictjson.loads(bytes(data[8 : 8 + size]), MAX_HEADER, MAX_VALUES)
     except ValueError as error:
         raise ModelFileError(f"header: {error}") from None
     if not isinstance(header, dict):
@@ -200,7 +201,7 @@ def _metadata(header: dict[str, Any]) -> tuple[Any, str]:
         text = metadata.pop("tinycnn")
         if metadata:
             raise ValueError(f"unknown entry {min(metadata)!r}")
-        return strictjson.loads(text, MAX_HEADER), text.rpartition(DIGEST)[0]
+        return strictjson.loads(text, MAX_HEADER, MAX_VALUES), text.rpartition(DIGEST)[0]
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"safetensors, but not a tinycnn model ({error}); make one with {PROGRAM} convert"

@@ -9,12 +9,17 @@ MAX_DEPTH = 64
 MAX_INTEGER = 1 << 63  # what NumPy and the kernels can hold
 
 
-def loads(text: str | bytes, max_bytes: int = 16 << 20) -> Any:
+def loads(text: str | bytes, max_bytes: int = 16 << 20, max_values: int = 1 << 20) -> Any:
     """Parse JSON; ValueError for duplicate keys, NaN, infinity, and what is beyond the limits."""
     if len(text) > max_bytes:
         raise ValueError(f"JSON of {len(text)} bytes; at most {max_bytes} are read")
     if isinstance(text, bytes):
         text = text.decode("utf-8")  # UnicodeDecodeError is a ValueError
+    if not isinstance(text, str):
+        raise TypeError("JSON is text")
+    # Before any is made: an empty list of two bytes takes 72. Commas in strings count, too.
+    if (values := sum(map(text.count, ",[{"))) > max_values:
+        raise ValueError(f"JSON of {values} values; at most {max_values} are read")
     try:
         value = json.loads(
             text,

@@ -10,12 +10,14 @@ shared.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import prod
 from typing import Any, NamedTuple
 
 from tinycnn.engine.kernels.family import BLOCK
 
 READ, WRITE, SCRATCH, CONSTANT = "reads", "writes", "works in", "reads the constant"
 Dims = tuple[tuple[int, int], ...]
+OUTER = 6  # dimensions outside of the planes of a strided walk
 
 
 class Access(NamedTuple):
@@ -44,15 +46,16 @@ class Need(NamedTuple):
     words: str
 
 
-class Indices(NamedTuple):
-    """A constant of ``size`` int32 that are positions in the operand ``field``, or -1."""
+class Firsts(NamedTuple):
+    """A constant that begins with ``length`` int64: the first of ``taps`` among ``most``."""
 
     table: str
-    size: int
-    field: str
+    length: int
+    taps: int
+    most: int
 
 
-Touches = Iterable[Access | Need | Indices]
+Touches = Iterable[Access | Need | Firsts]
 
 
 def window(count: int, stride: int, kernel: int, dilation: int, unit: int) -> Dims:
@@ -315,12 +318,19 @@ def elementwise(f: Any, cpu: Any, shares: int) -> Touches:
         yield Access(field, mode, f.size, ((f.blocks, block), (f.rows, row)), lanewise=True)
 
 
+def _strided(f: Any, field: str, mode: str) -> Touches:
+    """An array that is walked over in another one's order: planes of rows, and more dimensions."""
+    outer = tuple((getattr(f, f"size{i}"), getattr(f, f"stride{i}")) for i in range(OUTER))
+    yield Need(f.planes == prod(size for size, _ in outer), "planes are as many as their places")
+    dims = (*outer, (f.rows, f.row_step), (f.length, f.step))
+    yield Access(field, mode, 1, tuple((n, step) for n, step in dims if n != 1))
+
+
 def prelu(f: Any, cpu: Any, shares: int) -> Touches:
-    """A slope for each value, repeated."""
-    yield Need(f.period > 0, "slopes repeat")
-    yield _constant("alpha", f.period)
-    yield Access("x", READ, f.size)
-    yield Access("y", WRITE, f.size)
+    """A slope for each value, repeated along some dimensions."""
+    yield from _strided(f, "alpha", CONSTANT)
+    yield Access("x", READ, f.planes * f.rows * f.length)
+    yield Access("y", WRITE, f.planes * f.rows * f.length)
 
 
 def binary(f: Any, cpu: Any, shares: int) -> Touches:
@@ -343,23 +353,28 @@ def axis_wise(f: Any, cpu: Any, shares: int) -> Touches:
 
 def layer_norm(f: Any, cpu: Any, shares: int) -> Touches:
     """Groups to mean 0 and variance 1."""
-    yield _constant("gamma", f.length)
-    yield _constant("beta", f.length)
+    if f.gamma != -1:
+        yield _constant("gamma", f.length)
+    if f.beta != -1:
+        yield _constant("beta", f.length)
     yield Access("x", READ, f.groups * f.length)
     yield Access("y", WRITE, f.groups * f.length)
 
 
-def gather(f: Any, cpu: Any, shares: int) -> Touches:
-    """Values by their positions."""
-    yield _constant("index", f.size)
-    yield Indices("index", f.size, "x")
-    yield Access("y", WRITE, f.size)
+def permute(f: Any, cpu: Any, shares: int) -> Touches:
+    """Values in another order of dimensions."""
+    yield from _strided(f, "x", READ)
+    yield Access("y", WRITE, f.planes * f.rows * f.length)
 
 
 def resample(f: Any, cpu: Any, shares: int) -> Touches:
-    """Rows, then columns, as weighted sums."""
-    yield _constant("rows", f.out_height * f.height)
-    yield _constant("columns", f.out_width * f.width)
+    """Rows, then columns, as weighted sums of neighbours."""
+    for field, count, taps, most in (
+        ("rows", f.out_height, f.row_taps, f.height),
+        ("columns", f.out_width, f.column_taps, f.width),
+    ):
+        yield _constant(field, count * (2 + taps))  # an int64, then the weights of each
+        yield Firsts(field, count, taps, most)
     yield Access("scratch", SCRATCH, shares * f.width * f.channels)
     yield Access("x", READ, f.height * f.width * f.channels)
     yield Access("y", WRITE, f.out_height * f.out_width * f.channels)
@@ -367,7 +382,7 @@ def resample(f: Any, cpu: Any, shares: int) -> Touches:
 
 def copy(f: Any, cpu: Any, shares: int) -> Touches:
     """Stripes."""
-    yield Access("x", READ, f.outer * f.length)
+    yield Access("x", READ, f.length, ((f.outer, f.x_stride),))
     yield Access("y", WRITE, f.length, ((f.outer, f.stride),))
 
 

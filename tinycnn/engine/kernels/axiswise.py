@@ -118,6 +118,7 @@ def layer_norm(row, arena, weights, thread, threads):
     """Each group of ``length`` values to mean 0 and variance 1, then gamma and beta."""
     length, groups = row[LAYER_NORM.length], row[LAYER_NORM.groups]
     gamma, beta = floats(weights, row[LAYER_NORM.gamma]), floats(weights, row[LAYER_NORM.beta])
+    scaled, shifted = row[LAYER_NORM.gamma] >= 0, row[LAYER_NORM.beta] >= 0
     epsilon = parameter(row, LAYER_NORM.epsilon)
     for g in range(share_begin(groups, thread, threads), share_end(groups, thread, threads)):
         x = ahead(floats(arena, row[LAYER_NORM.x]), g * length)
@@ -131,4 +132,10 @@ def layer_norm(row, arena, weights, thread, threads):
             variance += (x[i] - mean) * (x[i] - mean)
         factor = np.float32(1) / math.sqrt(variance / np.float32(length) + epsilon)
         for i in range(length):
-            y[i] = (x[i] - mean) * factor * gamma[i] + beta[i]
+            y[i] = (x[i] - mean) * factor
+        if scaled:
+            for i in range(length):
+                y[i] *= gamma[i]
+        if shifted:
+            for i in range(length):
+                y[i] += beta[i]

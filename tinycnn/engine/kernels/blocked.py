@@ -17,6 +17,7 @@ from tinycnn.engine.kernels._jit import (
     ahead,
     floats,
     helper,
+    in_parts,
     kernel,
     parameter,
     share_begin,
@@ -94,19 +95,21 @@ def window(kind, x, row, rows, columns, y):
 
 @kernel
 def pool_blocked(row, arena, weights, thread, threads):
-    """Pooling; cells outside the picture do not count. Threads share (block, row)."""
+    """Pooling; cells outside the picture do not count. Threads share (block, row, part of it)."""
     rows, height = row[POOL_BLOCKED.out_height], row[POOL_BLOCKED.height]
     width, kind = row[POOL_BLOCKED.width], row[POOL_BLOCKED.kind]
     x_row = row[POOL_BLOCKED.x_row]
-    total = row[POOL_BLOCKED.blocks] * rows
+    columns = row[POOL_BLOCKED.out_width]
+    parts = in_parts(columns, row[POOL_BLOCKED.kernel_height] * row[POOL_BLOCKED.kernel_width])
+    total = row[POOL_BLOCKED.blocks] * rows * parts
     for item in range(share_begin(total, thread, threads), share_end(total, thread, threads)):
-        block, oy = item // rows, item % rows
+        block, oy, part = item // parts // rows, item // parts % rows, item % parts
         x = ahead(floats(arena, row[POOL_BLOCKED.x]), block * row[POOL_BLOCKED.x_block])
         y = ahead(floats(arena, row[POOL_BLOCKED.y]), block * row[POOL_BLOCKED.y_block])
         y = ahead(y, oy * row[POOL_BLOCKED.y_row])
         top = oy * row[POOL_BLOCKED.stride_y] - row[POOL_BLOCKED.top]
         y0, y1 = max(top, 0), min(top + row[POOL_BLOCKED.kernel_height], height)
-        for ox in range(row[POOL_BLOCKED.out_width]):
+        for ox in range(share_begin(columns, part, parts), share_end(columns, part, parts)):
             left = ox * row[POOL_BLOCKED.stride_x] - row[POOL_BLOCKED.left]
             x0, x1 = max(left, 0), min(left + row[POOL_BLOCKED.kernel_width], width)
             first = ahead(x, y0 * x_row + x0 * BLOCK)

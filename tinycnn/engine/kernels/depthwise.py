@@ -16,6 +16,7 @@ from tinycnn.engine.kernels._jit import (
     ahead,
     floats,
     helper,
+    in_parts,
     kernel,
     parameter,
     share_begin,
@@ -106,9 +107,9 @@ def line_3x3(stride, columns, line0, line1, line2, weights, bias, y, low, high):
 
 
 @helper
-def line_any(row, x, weights, bias, y, low, high):
-    """One output row of one block, for any window."""
-    for column in range(row[DEPTHWISE_BLOCKED.columns]):
+def line_any(row, x, weights, bias, y, first, end, low, high):
+    """Columns ``first`` to ``end`` of an output row of one block, for any window."""
+    for column in range(first, end):
         pixel = ahead(y, column * BLOCK)
         for c in range(BLOCK):
             pixel[c] = bias[c]
@@ -129,7 +130,7 @@ def line_any(row, x, weights, bias, y, low, high):
 
 @kernel
 def depthwise_blocked(row, arena, weights, thread, threads):
-    """All blocks and rows; threads share the pairs."""
+    """All blocks and rows; threads share the pairs, or parts of rows where these are long."""
     rows, stride = row[DEPTHWISE_BLOCKED.rows], row[DEPTHWISE_BLOCKED.stride_x]
     area = row[DEPTHWISE_BLOCKED.kernel_height] * row[DEPTHWISE_BLOCKED.kernel_width]
     low, high = parameter(row, DEPTHWISE_BLOCKED.low), parameter(row, DEPTHWISE_BLOCKED.high)
@@ -141,9 +142,10 @@ def depthwise_blocked(row, arena, weights, thread, threads):
         and row[DEPTHWISE_BLOCKED.dilation_x] == 1
         and stride <= 2
     )
-    total = row[DEPTHWISE_BLOCKED.blocks] * rows
+    parts = 1 if simple else in_parts(columns, area)
+    total = row[DEPTHWISE_BLOCKED.blocks] * rows * parts
     for item in range(share_begin(total, thread, threads), share_end(total, thread, threads)):
-        block, line = item // rows, item % rows
+        block, line, part = item // parts // rows, item // parts % rows, item % parts
         x = ahead(floats(arena, row[DEPTHWISE_BLOCKED.x]), block * row[DEPTHWISE_BLOCKED.x_block])
         x = ahead(x, line * row[DEPTHWISE_BLOCKED.stride_y] * x_row)
         y = ahead(floats(arena, row[DEPTHWISE_BLOCKED.y]), block * row[DEPTHWISE_BLOCKED.y_block])
@@ -154,4 +156,5 @@ def depthwise_blocked(row, arena, weights, thread, threads):
             below = ahead(x, x_row)
             line_3x3(stride, columns, x, below, ahead(below, x_row), w, b, y, low, high)
         else:
-            line_any(row, x, w, b, y, low, high)
+            first, end = share_begin(columns, part, parts), share_end(columns, part, parts)
+            line_any(row, x, w, b, y, first, end, low, high)

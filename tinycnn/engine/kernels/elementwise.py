@@ -10,6 +10,7 @@ from tinycnn.engine.kernels._jit import (
     ahead,
     floats,
     helper,
+    in_parts,
     kernel,
     parameter,
     share_begin,
@@ -50,6 +51,7 @@ from tinycnn.engine.kernels.instructions import (
     TANH_SHRINK,
     THRESHOLD,
 )
+from tinycnn.engine.kernels.moving import plane_begin
 
 ONE, HALF = np.float32(1), np.float32(0.5)
 SELU_ALPHA, SELU_SCALE = np.float32(1.6732632423543772), np.float32(1.0507009873554805)
@@ -166,17 +168,20 @@ def activate(kind, x, y, size, p0, p1, p2):
 
 @kernel
 def elementwise(row, arena, weights, thread, threads):
-    """y = activation(x); threads share (block, row)."""
+    """y = activation(x); threads share (block, row), or parts of long rows."""
     kind, size, rows = row[ELEMENTWISE.kind], row[ELEMENTWISE.size], row[ELEMENTWISE.rows]
     p0, p1 = parameter(row, ELEMENTWISE.p0), parameter(row, ELEMENTWISE.p1)
     p2 = parameter(row, ELEMENTWISE.p2)
-    total = row[ELEMENTWISE.blocks] * rows
+    parts = in_parts(size, 4)  # one value of the slowest takes as long as four simple vectors
+    total = row[ELEMENTWISE.blocks] * rows * parts
     for item in range(share_begin(total, thread, threads), share_end(total, thread, threads)):
-        block, r = item // rows, item % rows
-        place = block * row[ELEMENTWISE.x_block] + r * row[ELEMENTWISE.x_row]
+        block, r, part = item // parts // rows, item // parts % rows, item % parts
+        first = share_begin(size, part, parts)
+        place = block * row[ELEMENTWISE.x_block] + r * row[ELEMENTWISE.x_row] + first
         x = ahead(floats(arena, row[ELEMENTWISE.x]), place)
-        place = block * row[ELEMENTWISE.y_block] + r * row[ELEMENTWISE.y_row]
-        activate(kind, x, ahead(floats(arena, row[ELEMENTWISE.y]), place), size, p0, p1, p2)
+        place = block * row[ELEMENTWISE.y_block] + r * row[ELEMENTWISE.y_row] + first
+        y, count = ahead(floats(arena, row[ELEMENTWISE.y]), place), share_end(size, part, parts)
+        activate(kind, x, y, count - first, p0, p1, p2)
 
 
 @kernel
@@ -192,13 +197,32 @@ def affine(row, arena, weights, thread, threads):
             y[c] = clipped(x[c] * scale[c] + shift[c], low, high)
 
 
+@helper
+def slope_rows(x, y, alpha, rows, row_step, length, step):
+    """Some rows of a plane."""
+    for r in range(rows):
+        for k in range(length):
+            value = x[r * length + k]
+            if value < 0:
+                value *= alpha[r * row_step + k * step]
+            y[r * length + k] = value
+
+
 @kernel
 def prelu(row, arena, weights, thread, threads):
-    """y = x where x >= 0, else alpha * x; alpha repeats after ``period`` values."""
+    """y = x where x >= 0, else alpha * x, whose strides are 0 where it is shared; by rows."""
     x, y = floats(arena, row[PRELU.x]), floats(arena, row[PRELU.y])
-    alpha, period, size = floats(weights, row[PRELU.alpha]), row[PRELU.period], row[PRELU.size]
-    for i in range(share_begin(size, thread, threads), share_end(size, thread, threads)):
-        y[i] = alpha[i % period] * x[i] if x[i] < 0 else x[i]
+    sizes, strides = ahead(row, PRELU.size0), ahead(row, PRELU.stride0)
+    rows, length, row_step = row[PRELU.rows], row[PRELU.length], row[PRELU.row_step]
+    i = share_begin(row[PRELU.planes] * rows, thread, threads)
+    end = share_end(row[PRELU.planes] * rows, thread, threads)
+    while i < end:
+        place = plane_begin(sizes, strides, i // rows) + i % rows * row_step
+        alpha = ahead(floats(weights, row[PRELU.alpha]), place)
+        source, target = ahead(x, i * length), ahead(y, i * length)
+        count = min(rows - i % rows, end - i)
+        slope_rows(source, target, alpha, count, row_step, length, row[PRELU.step])
+        i += count
 
 
 @helper

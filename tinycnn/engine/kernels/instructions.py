@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinycnn.engine.kernels import access
+from tinycnn.engine.kernels.access import OUTER as OUTER
 from tinycnn.engine.kernels.access import Touches
 
 WIDTH = 40  # integers in a row
@@ -42,6 +43,9 @@ def _layout(name: str, fields: str, touches: Callable[..., Touches]) -> Any:
 
 _WINDOW = "height width channels out_height out_width filters kernel_height kernel_width "
 _WINDOW += "stride_y stride_x dilation_y dilation_x top left "
+# An array that is walked over in another one's order: planes of rows, in `OUTER` more dimensions.
+_STRIDED = "planes rows row_step length step "
+_STRIDED += " ".join(f"{name}{i}" for name in ("size", "stride") for i in range(OUTER))
 
 # Blocked pictures, [block][row][column][16]: distances in floats between rows and between blocks.
 MATMUL = _layout(
@@ -112,7 +116,7 @@ ELEMENTWISE = _layout(
     "x y kind blocks rows size x_row x_block y_row y_block p0 p1 p2",
     access.elementwise,
 )
-PRELU = _layout("PRELU", "x y alpha size period", access.prelu)
+PRELU = _layout("PRELU", "x y alpha " + _STRIDED, access.prelu)
 BINARY = _layout(
     "BINARY", "x1 x2 y kind rows columns channels "
     "row1 column1 channel1 row2 column2 channel2 low high",
@@ -120,13 +124,13 @@ BINARY = _layout(
 )  # fmt: skip
 AXIS_WISE = _layout("AXIS_WISE", "x y kind outer length inner", access.axis_wise)
 LAYER_NORM = _layout("LAYER_NORM", "x y gamma beta groups length epsilon", access.layer_norm)
-GATHER = _layout("GATHER", "x y index size", access.gather)
+PERMUTE = _layout("PERMUTE", "x y " + _STRIDED, access.permute)
 RESAMPLE = _layout(
-    "RESAMPLE",
-    "x y scratch rows columns height width channels out_height out_width",
+    "RESAMPLE", "x y scratch rows row_taps columns column_taps height width channels "
+    "out_height out_width",
     access.resample,
-)
-COPY = _layout("COPY", "x y outer length stride", access.copy)
+)  # fmt: skip
+COPY = _layout("COPY", "x y outer length x_stride stride", access.copy)
 
 # For benchmarks only, see measuring.py.
 PEAK = _layout("PEAK", "x y turns", access.peak)

@@ -44,12 +44,12 @@ from tinycnn.engine.kernels.instructions import (
     DEPTHWISE,
     DEPTHWISE_BLOCKED,
     ELEMENTWISE,
-    GATHER,
     GLOBAL_POOL_BLOCKED,
     INVERTED_RESIDUAL,
     LAYER_NORM,
     MATMUL,
     PEAK,
+    PERMUTE,
     PIECES,
     POOL_BLOCKED,
     PRELU,
@@ -62,7 +62,7 @@ from tinycnn.engine.kernels.instructions import (
 from tinycnn.engine.kernels.inverted_residual import inverted_residual
 from tinycnn.engine.kernels.matmul import matmul
 from tinycnn.engine.kernels.measuring import clock, peak
-from tinycnn.engine.kernels.moving import copy, gather, resample
+from tinycnn.engine.kernels.moving import copy, permute, resample
 from tinycnn.engine.kernels.winograd import winograd_input, winograd_output
 
 SIGNATURE = (INTEGERS, types.int64, BYTES, BYTES, types.int64, types.int64, INTEGERS)
@@ -134,6 +134,19 @@ def take_part(table, count, arena, weights, threads, state, until):
 
 
 @helper
+def alone(table, count, arena, weights, state):
+    """All instructions, one after the other; long ones in pieces, too, for who wants to stop."""
+    for i in range(count):
+        row = ahead(table, i * WIDTH)
+        pieces = max(row[PIECES], 1)
+        for piece in range(pieces):
+            if atomic_load(ahead(state, STOP)) != 0:
+                return
+            atomic_store(ahead(state, TICKET), (i << SHIFT) + piece)  # for who wants to know
+            execute(row, arena, weights, piece, pieces)
+
+
+@helper
 def execute(row, arena, weights, thread, threads):
     """One instruction: the kernel for its opcode."""
     code = row[0]
@@ -179,8 +192,8 @@ def execute(row, arena, weights, thread, threads):
         axis_wise(row, arena, weights, thread, threads)
     elif code == LAYER_NORM.code:
         layer_norm(row, arena, weights, thread, threads)
-    elif code == GATHER.code:
-        gather(row, arena, weights, thread, threads)
+    elif code == PERMUTE.code:
+        permute(row, arena, weights, thread, threads)
     elif code == RESAMPLE.code:
         resample(row, arena, weights, thread, threads)
     elif code == COPY.code:
@@ -203,8 +216,7 @@ def run(table, count, arena, weights, thread, threads, state):
         atomic_add(ahead(state, TICKET), 1)
         futex(ahead(state, TICKET), WAKE, threads)
     elif threads == 1:
-        for i in range(count):
-            execute(ahead(table, i * WIDTH), arena, weights, 0, 1)
+        alone(table, count, arena, weights, state)
     elif thread > 0:
         take_part(table, count, arena, weights, threads, state, FOREVER)
     else:

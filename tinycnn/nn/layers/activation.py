@@ -11,6 +11,9 @@ from tinycnn.nn.activations import ACTIVATIONS, activated_shape, elu, leaky_relu
 from tinycnn.nn.layers.base import Layer
 from tinycnn.nn.types import Array, Shape, Weights
 
+CLIPPING = ("relu", "relu6", "hard_tanh")  # one call of NumPy each
+MOST_COPIES = 6  # of its argument that an activation makes on the way, itself among them
+
 
 @dataclass(frozen=True)
 class Activated(Layer):
@@ -30,6 +33,13 @@ class Activated(Layer):
             self.fail(f"glu halves the channels, and {shape[-1]} is odd")
         return activated_shape(self.activation, shape)
 
+    def activation_shapes(self, shape: Shape) -> list[Shape]:
+        """What the activation makes on the way to ``shape``, its argument among it."""
+        if self.activation == "linear":
+            return []
+        wide = (*shape[:-1], 2 * shape[-1]) if self.activation == "glu" else shape
+        return [wide] * (2 if self.activation in CLIPPING else MOST_COPIES)
+
     def activate(self, x: Array) -> Array:
         """Apply the activation."""
         return ACTIVATIONS[self.activation](x).astype(x.dtype, copy=False)
@@ -43,6 +53,9 @@ class Activation(Activated):
 
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
         return self.activated(shape)
+
+    def working_shapes(self, shape: Shape) -> list[Shape]:  # noqa: D102
+        return self.activation_shapes(self.output_shape(shape))
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         return self.activate(x)
@@ -59,6 +72,9 @@ class ReLU(Layer):
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
         return shape
 
+    def working_shapes(self, shape: Shape) -> list[Shape]:  # noqa: D102
+        return [shape] * 3
+
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         t, slope = np.float32(self.threshold), np.float32(self.negative_slope)
         y = np.where(x >= t, x, slope * (x - t))
@@ -74,6 +90,9 @@ class LeakyReLU(Layer):
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
         return shape
 
+    def working_shapes(self, shape: Shape) -> list[Shape]:  # noqa: D102
+        return [shape] * 2
+
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         return leaky_relu(x, self.negative_slope)
 
@@ -86,6 +105,9 @@ class ELU(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
         return shape
+
+    def working_shapes(self, shape: Shape) -> list[Shape]:  # noqa: D102
+        return [shape] * 3
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         return elu(x, self.alpha)
@@ -108,6 +130,9 @@ class PReLU(Layer):
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
         return shape
 
+    def working_shapes(self, shape: Shape) -> list[Shape]:  # noqa: D102
+        return [shape] * 2
+
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         return np.where(x >= 0, x, weights["alpha"] * x)
 
@@ -128,6 +153,9 @@ class Softmax(Layer):
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
         self.dimension(shape)
         return shape
+
+    def working_shapes(self, shape: Shape) -> list[Shape]:  # noqa: D102
+        return [shape] * 2
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         return softmax(x, self.dimension(x.shape[1:]) + 1)

@@ -61,11 +61,15 @@ class Layer:
         return 0
 
     def steps(self, *args: Any) -> int:
-        """Work for one input of ``shape``, multiply-adds or not: limited against hostile files."""
+        """Nanoseconds that one input of ``shape`` takes at most, of layers that may take long.
+
+        In the reference or in the engine's most general kernels, on one core of a PC; most
+        kernels take a tenth or less. Limited against hostile files (`limits.check_sizes`).
+        """
         return self.macs(*args)
 
     def working_shapes(self, *args: Any) -> list[Shape]:
-        """What is made on the way for an input ``shape``, besides the output: limited as well."""
+        """What `forward` makes of an input ``shape`` on the way, besides the output: limited."""
         return []
 
     def config(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.activation import Activated
 from tinycnn.nn.layers.base import pair
+from tinycnn.nn.layers.products import CALL, product, product_steps
 from tinycnn.nn.types import Array, Pair, Shape, Weights
 
 Padding = Literal["valid", "same"]
@@ -72,9 +73,11 @@ class Window(Activated):
         return rows, columns
 
     def working_shapes(self, shape: Shape) -> list[Shape]:
-        """Return the padded input."""
+        """Return the padded input, what one tap adds, and what the activation makes."""
         (top, bottom), (left, right) = self.pads(shape)
-        return [(shape[0] + top + bottom, shape[1] + left + right, *shape[2:])]
+        padded = (shape[0] + top + bottom, shape[1] + left + right, *shape[2:])
+        result = self.output_shape(shape)
+        return [padded, result, *self.activation_shapes(result)]
 
     def taps(self, x: Array) -> list[tuple[int, int, Array]]:
         """(ky, kx, the part of x (N, Ho, Wo, C) that this tap of the kernel sees)."""
@@ -105,8 +108,10 @@ class Window(Activated):
         return {"bias": (channels,)} if self.use_bias else {}
 
     def finish(self, y: Array, weights: Weights) -> Array:
-        """Add the bias, apply the activation."""
-        return self.activate(y + weights["bias"] if self.use_bias else y)
+        """Add the bias to ``y`` itself, apply the activation."""
+        if self.use_bias:
+            y += weights["bias"]
+        return self.activate(y)
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,11 @@ class Conv2D(Window):
     def macs(self, shape: Shape) -> int:  # noqa: D102
         return prod(self.window_shape(shape)) * prod(self.weight_shapes(shape)["kernel"])
 
+    def steps(self, shape: Shape) -> int:  # noqa: D102
+        pixels, products = prod(self.window_shape(shape)), prod(self.kernel_area()) * self.groups
+        channels, filters = shape[2] // self.groups, self.filters // self.groups
+        return products * product_steps(pixels, channels, filters)
+
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         kernel, groups = weights["kernel"], self.groups
         y = np.zeros((len(x), *self.window_shape(x.shape[1:]), self.filters), x.dtype)
@@ -152,7 +162,7 @@ class Conv2D(Window):
                     slice(g * channels, (g + 1) * channels),
                     slice(g * filters, (g + 1) * filters),
                 )
-                y[..., o] += tap[..., i] @ kernel[ky, kx, :, o]
+                y[..., o] += product(tap[..., i], kernel[ky, kx, :, o])
         return self.finish(y, weights)
 
 
@@ -183,14 +193,24 @@ class DepthwiseConv2D(Window):
     def macs(self, shape: Shape) -> int:  # noqa: D102
         return prod(self.window_shape(shape)) * prod(self.weight_shapes(shape)["depthwise_kernel"])
 
+    def steps(self, shape: Shape) -> int:  # noqa: D102
+        return depthwise_steps(self.window_shape(shape), self.weight_shapes(shape))
+
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         return self.finish(self.depthwise(x, weights["depthwise_kernel"]), weights)
 
     def depthwise(self, x: Array, kernel: Array) -> Array:
         """Convolve without bias and activation."""
-        y = sum(tap[..., None] * kernel[ky, kx] for ky, kx, tap in self.taps(x))
-        assert isinstance(y, np.ndarray)
+        y = np.zeros((len(x), *self.window_shape(x.shape[1:]), *kernel.shape[2:]), x.dtype)
+        for ky, kx, tap in self.taps(x):
+            y += tap[..., None] * kernel[ky, kx]
         return y.reshape(*y.shape[:3], -1)
+
+
+def depthwise_steps(window: Pair, weights: dict[str, Shape]) -> int:
+    """Nanoseconds of a depthwise convolution, at most; the engine works on 16 channels at once."""
+    kernel = weights["depthwise_kernel"]
+    return prod(kernel[:2]) * (prod(window) * 2 * (prod(kernel[2:]) + 4) + CALL)
 
 
 @dataclass(frozen=True)
@@ -228,9 +248,15 @@ class SeparableConv2D(Window):
         each = prod(shapes["depthwise_kernel"]) + prod(shapes["pointwise_kernel"])
         return prod(self.window_shape(shape)) * each
 
+    def steps(self, shape: Shape) -> int:  # noqa: D102
+        weights, window = self.weight_shapes(shape), self.window_shape(shape)
+        _, _, inner, filters = weights["pointwise_kernel"]
+        depthwise = depthwise_steps(window, weights)
+        return depthwise + product_steps(prod(window), inner, filters)
+
     def working_shapes(self, shape: Shape) -> list[Shape]:  # noqa: D102
-        inner = shape[2] * self.depth_multiplier
-        return [*super().working_shapes(shape), (*self.window_shape(shape), inner)]
+        inner = (*self.window_shape(shape), shape[2] * self.depth_multiplier)
+        return [*super().working_shapes(shape), inner, inner]
 
     def depthwise_layer(self) -> DepthwiseConv2D:
         """Return the first half as a layer of its own."""
@@ -241,7 +267,7 @@ class SeparableConv2D(Window):
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         y = self.depthwise_layer().depthwise(x, weights["depthwise_kernel"])
-        return self.finish(y @ weights["pointwise_kernel"][0, 0], weights)
+        return self.finish(product(y, weights["pointwise_kernel"][0, 0]), weights)
 
 
 @dataclass(frozen=True)
@@ -305,24 +331,35 @@ class Conv2DTranspose(Window):
     def macs(self, shape: Shape) -> int:  # noqa: D102
         return shape[0] * shape[1] * prod(self.weight_shapes(shape)["kernel"])
 
-    def working_shapes(self, shape: Shape) -> list[Shape]:
-        """Return the output before padding 'same' cuts it."""
+    def whole(self, shape: Shape) -> Shape:
+        """Shape of the output before padding 'same' cuts it."""
         rows, columns = (
             max((size - 1) * s + (k - 1) * d + 1, cut + length)
             for size, cut, length, (k, s, d) in zip(
                 shape, self.cuts(shape), self.lengths(shape), self.geometry(), strict=False
             )
         )
-        return [(rows, columns, self.filters)]
+        return rows, columns, self.filters
+
+    def working_shapes(self, shape: Shape) -> list[Shape]:
+        """Return the whole output, what one tap adds, and what the activation makes."""
+        made = self.activation_shapes(self.output_shape(shape))
+        return [self.whole(shape), (*shape[:2], self.filters), *made]
+
+    def steps(self, shape: Shape) -> int:
+        """Nanoseconds at most, of what adds to the input's pixels, or asks for the output's."""
+        area = prod(self.kernel_area())
+        asked = prod(self.lengths(shape)) * prod(min(k, s) for k, s, _ in self.geometry())
+        return area * product_steps(prod(shape[:2]), shape[2], self.filters) + 2 * asked
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         _, height, width, _ = x.shape
         (kh, sh, dh), (kw, sw, dw) = self.geometry()
         (rows, columns), (top, left) = self.lengths(x.shape[1:]), self.cuts(x.shape[1:])
-        full = np.zeros((len(x), *self.working_shapes(x.shape[1:])[0]), x.dtype)
+        full = np.zeros((len(x), *self.whole(x.shape[1:])), x.dtype)
         for ky in range(kh):
             for kx in range(kw):
                 r = slice(ky * dh, ky * dh + (height - 1) * sh + 1, sh)
                 c = slice(kx * dw, kx * dw + (width - 1) * sw + 1, sw)
-                full[:, r, c] += x @ weights["kernel"][ky, kx].T
+                full[:, r, c] += product(x, weights["kernel"][ky, kx].T)
         return self.finish(full[:, top : top + rows, left : left + columns], weights)

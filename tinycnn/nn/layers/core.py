@@ -8,6 +8,7 @@ from math import prod
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.activation import Activated
 from tinycnn.nn.layers.base import Layer
+from tinycnn.nn.layers.products import product, product_steps
 from tinycnn.nn.types import Array, Shape, Weights
 
 
@@ -36,9 +37,17 @@ class Dense(Activated):
     def macs(self, shape: Shape) -> int:  # noqa: D102
         return prod(shape) * self.units
 
+    def steps(self, shape: Shape) -> int:  # noqa: D102
+        return product_steps(prod(shape[:-1]), shape[-1], self.units)
+
+    def working_shapes(self, shape: Shape) -> list[Shape]:  # noqa: D102
+        return self.activation_shapes(self.output_shape(shape))
+
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
-        y = x @ weights["kernel"]
-        return self.activate(y + weights["bias"] if self.use_bias else y)
+        y = product(x, weights["kernel"])
+        if self.use_bias:
+            y += weights["bias"]
+        return self.activate(y)
 
 
 @dataclass(frozen=True)

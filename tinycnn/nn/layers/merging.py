@@ -29,6 +29,10 @@ class Merge(Layer):
         except ValueError:
             self.fail(f"inputs {list(shapes)} do not fit together")
 
+    def working_shapes(self, shapes: Sequence[Shape]) -> list[Shape]:
+        """Return what the first inputs became while the next one is added."""
+        return [self.output_shape(shapes)]
+
 
 @dataclass(frozen=True)
 class Add(Merge):

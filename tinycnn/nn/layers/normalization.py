@@ -37,6 +37,9 @@ class BatchNormalization(Layer):
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
         return shape
 
+    def working_shapes(self, shape: Shape) -> list[Shape]:  # noqa: D102
+        return [shape]
+
     def factors(self, weights: Weights) -> tuple[Factors, Factors]:
         """(a, b), each (C,) float64, such that the layer computes a x + b."""
         variance = weights["moving_variance"].astype(np.float64)
@@ -92,6 +95,9 @@ class LayerNormalization(Layer):
         self.dimensions(shape)
         return shape
 
+    def working_shapes(self, shape: Shape) -> list[Shape]:  # noqa: D102
+        return [shape] * 2
+
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         axes = tuple(range(-len(self.dimensions(x.shape[1:])), 0))
         centred = x - x.mean(axis=axes, keepdims=True)
@@ -120,6 +126,9 @@ class Normalization(Layer):
         _trailing(self, self.axis, shape)
         return shape
 
+    def working_shapes(self, shape: Shape) -> list[Shape]:  # noqa: D102
+        return [shape] * 2
+
     def factors(self, weights: Weights) -> tuple[Factors, Factors]:
         """(a, b), each in the shape of the axes, such that the layer computes a x + b."""
         deviation = np.maximum(np.sqrt(weights["variance"].astype(np.float64)), 1e-7)
@@ -146,6 +155,9 @@ class Rescaling(Layer):
             if isinstance(value, tuple) and len(value) != shape[-1]:
                 self.fail(f"has {len(value)} values for {shape[-1]} channels")
         return shape
+
+    def working_shapes(self, shape: Shape) -> list[Shape]:  # noqa: D102
+        return [shape]
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
         scale, offset = np.asarray(self.scale, np.float32), np.asarray(self.offset, np.float32)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from tinycnn.lightclass import dataclass
 from tinycnn.nn.layers.base import Layer, pair
 from tinycnn.nn.layers.convolution import Padding, same_padding, window_length
+from tinycnn.nn.layers.products import CALL
 from tinycnn.nn.types import Array, Pair, Shape, Weights
 
 
@@ -53,20 +55,27 @@ class Pooling2D(Layer):
         return rows, columns, shape[2]
 
     def working_shapes(self, shape: Shape) -> list[Shape]:
-        """Return the padded input."""
+        """Return the padded input, and what lies between the two passes."""
         (top, bottom), (left, right) = self.pads(shape)
-        return [(shape[0] + top + bottom, shape[1] + left + right, shape[2])]
+        rows, columns = shape[0] + top + bottom, shape[1] + left + right
+        return [(rows, columns, shape[2]), (self.output_shape(shape)[0], columns, shape[2])]
 
     def steps(self, shape: Shape) -> int:
-        """Cells of all windows."""
-        return prod(self.output_shape(shape)) * prod(k for k, _ in self.geometry())
+        """Nanoseconds at most: one for each cell of all windows, and NumPy's calls."""
+        area = [k for k, _ in self.geometry()]
+        return prod(self.output_shape(shape)) * prod(area) + CALL * sum(area)
 
-    def windows(self, x: Array, fill: float) -> Array:
-        """All windows of x (N, H, W, C): (N, Ho, Wo, C, kh, kw), with ``fill`` outside."""
-        (kh, sh), (kw, sw) = self.geometry()
-        pads = ((0, 0), *self.pads(x.shape[1:]), (0, 0))
-        x = np.pad(x, pads, constant_values=fill)
-        return np.lib.stride_tricks.sliding_window_view(x, (kh, kw), axis=(1, 2))[:, ::sh, ::sw]
+    def reduced(self, x: Array, function: Any, fill: float) -> Array:
+        """Reduce the windows of x (N, H, W, C), with ``fill`` outside: rows first, then columns."""
+        x = np.pad(x, ((0, 0), *self.pads(x.shape[1:]), (0, 0)), constant_values=fill)
+        for axis, (kernel, stride) in enumerate(self.geometry(), 1):
+            x = np.moveaxis(x, axis, 0)
+            last = len(x) - kernel
+            y = x[: last + 1 : stride].copy()
+            for tap in range(1, kernel):
+                function(y, x[tap : last + tap + 1 : stride], out=y)
+            x = np.moveaxis(y, 0, axis)
+        return x
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class MaxPooling2D(Pooling2D):
     """Maximum of each window: (N, H, W, C) -> (N, Ho, Wo, C). NaN stays NaN."""
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
-        return self.windows(x, -np.inf).max(axis=(-2, -1))
+        return self.reduced(x, np.maximum, -np.inf)
 
 
 @dataclass(frozen=True)
@@ -82,8 +91,8 @@ class AveragePooling2D(Pooling2D):
     """Mean of each window, of its cells inside the picture: (N, H, W, C) -> (N, Ho, Wo, C)."""
 
     def forward(self, x: Array, weights: Weights) -> Array:  # noqa: D102
-        counts = self.windows(np.ones((1, *x.shape[1:3], 1), x.dtype), 0).sum(axis=(-2, -1))
-        return self.windows(x, 0).sum(axis=(-2, -1)) / counts
+        counts = self.reduced(np.ones((1, *x.shape[1:3], 1), x.dtype), np.add, 0)
+        return self.reduced(x, np.add, 0) / counts
 
 
 @dataclass(frozen=True)
