@@ -8,7 +8,7 @@ import pytest
 from tests.engine.cases import CASES, network
 from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import INPUT, Graph, Node, Sequential
-from tinycnn.nn.roundings import added_in_turn, roundings
+from tinycnn.nn.roundings import added_in_turn, counts, roundings
 from tinycnn.nn.tolerance import Exact, last_sum, measure, of_layer
 
 
@@ -73,6 +73,26 @@ def test_one_logit_in_any_order(count, near):
         assert right.admits(np.cumsum(products, dtype=np.float32)[-1:] + bias)
     kernel[3] *= -1
     assert not right.admits(graph.forward(x, {"end/kernel": kernel, "end/bias": bias}))
+
+
+@pytest.mark.parametrize("layers", [[], [nn.Dropout(0.5)], [nn.Rescaling(1.0)]])
+def test_a_bias_that_is_larger_than_the_sum(layers):
+    """Batch normalisation becomes a bias; each product is added to it, and rounded by its size."""
+    random, count = np.random.default_rng(3), 3000
+    stack = [nn.Dense(20, use_bias=False, name="sum"), *layers, nn.BatchNormalization(name="norm")]
+    graph = Sequential([*stack, nn.Flatten()], (1, 1, count))
+    x, kernel = random.random((1, 1, 1, count), np.float32), random.normal(size=(count, 20))
+    beta = np.linspace(1e4, 3e4, 20).astype(np.float32)
+    weights = {"sum/kernel": kernel.astype(np.float32) * np.float32(0.01), "norm/beta": beta}
+    for name in ("norm/gamma", "norm/moving_variance"):
+        weights[name] = np.ones(20, np.float32)
+    weights["norm/moving_mean"] = np.zeros(20, np.float32)
+    scale = np.float32(1 / np.sqrt(1 + 1e-3))
+    products = x.reshape(-1, 1) * (weights["sum/kernel"] * scale)
+    found = np.cumsum(np.concatenate([[beta], products]), axis=0, dtype=np.float32)[-1]
+    right = at_output(graph, weights, x)
+    assert right.admits(found)
+    assert not right.admits(found * np.float32(1.0001))
 
 
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
@@ -152,6 +172,15 @@ def test_half_precision(layer, kind, scale):
 )
 def test_roundings(layer, shape, count):
     assert roundings(layer, shape) == count
+
+
+def test_a_factor_for_each_channel_counts_the_sum_before_it():
+    layers = [nn.Conv2D(4, 5, name="a"), nn.Dropout(0.1, name="b"), nn.Rescaling(2.0, name="c"),
+              nn.BatchNormalization(name="d"), nn.Activation("relu", name="e"),
+              nn.BatchNormalization(name="f"), nn.Conv2D(4, 5, activation="relu", name="g"),
+              nn.BatchNormalization(name="h")]  # fmt: skip
+    found = counts(Sequential(layers, (20, 20, 3)))
+    assert found == {"a": 75, "b": 0, "c": 75, "d": 75, "e": 0, "f": 4, "g": 100, "h": 4}
 
 
 def test_the_last_sum():

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinycnn.nn import layers as nn
 from tinycnn.nn.activations import AXIS_WISE
+from tinycnn.nn.graph import Graph
 from tinycnn.nn.layers.base import Layer
 from tinycnn.nn.layers.convolution import Window
 from tinycnn.nn.layers.core import Identity
@@ -22,6 +23,7 @@ LEAST_CHANNELS = 16  # of which a program may make a Winograd convolution
 LONG = 64  # numbers that a mean is of, beyond which it matters how they are added up
 PRODUCTS = (Window, nn.Dense)
 MEANS = (nn.GlobalAveragePooling2D, nn.AveragePooling2D)
+AFFINE = (nn.BatchNormalization, nn.Normalization, nn.Rescaling)
 MOVING = (
     *(nn.Flatten, nn.Reshape, nn.Permute, Identity, nn.ZeroPadding2D, nn.Cropping2D),
     *(nn.MaxPooling2D, nn.GlobalMaxPooling2D, nn.Maximum, nn.Minimum, nn.Concatenate),
@@ -49,6 +51,29 @@ def roundings(layer: Layer, shape: Any) -> int:
     if isinstance(layer, nn.Activation):
         return _function(layer.activation, shape)
     return len(shape) if layer.merges else FUNCTION
+
+
+def counts(graph: Graph) -> dict[str, int]:
+    """Give each node's `roundings`, and to a factor for each channel those of the sum before it.
+
+    A program that makes batch normalisation part of a convolution adds the products to its bias,
+    which may be larger than they are: every step then rounds by the size of the result.
+    """
+    nodes, found = {node.name: node for node in graph.nodes}, dict[str, int]()
+    for node in graph.nodes:
+        layer, before = node.layer, nodes.get(node.inputs[0])
+        found[node.name] = roundings(layer, graph.arguments(node, graph.shapes))
+        while before and isinstance(before.layer, Identity):
+            before = nodes.get(before.inputs[0])
+        if before and isinstance(layer, AFFINE) and _is_linear(before.layer):
+            found[node.name] = max(found[node.name], found[before.name])
+    return found
+
+
+def _is_linear(layer: Any) -> bool:
+    return isinstance(layer, AFFINE) or (
+        isinstance(layer, PRODUCTS) and layer.activation == "linear"
+    )
 
 
 def _products(layer: Any, shape: Shape) -> int:

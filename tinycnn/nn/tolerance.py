@@ -21,7 +21,7 @@ import numpy as np
 from tinycnn.lightclass import dataclass
 from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import Graph, Node
-from tinycnn.nn.roundings import MEANS, MOVING, PRODUCTS, added_in_turn, roundings
+from tinycnn.nn.roundings import MEANS, MOVING, PRODUCTS, added_in_turn, counts, roundings
 from tinycnn.nn.selftest import difference
 from tinycnn.nn.types import Array, Weights
 
@@ -46,6 +46,10 @@ class Arithmetic(NamedTuple):
     smallest: float
     longest: float = inf
     shortest: int = 0
+
+    def terms(self, count: int) -> float:
+        """Of how many numbers the rounding shows in a sum of ``count``."""
+        return max(min(count, self.longest), self.shortest)
 
 
 FLOAT32 = Arithmetic(2.0**-24, 2.0**-126)
@@ -83,7 +87,7 @@ def measure(
     floors = _Floors(graph, watched)
     right = _pass(graph, weights, x.astype(np.float64), watched, floors.compute)
     own = _pass(graph, weights, x, watched)
-    coarse = partial(rounded, Noise(), FLOAT32, FLOAT32)
+    coarse = partial(rounded, Noise(), counts(graph))
     others = [_pass(graph, weights, x, watched, coarse) for _ in range(runs)]
     return {
         name: Exact(value, _allowed(value, own[name], [o[name] for o in others], floors.of(name)))
@@ -104,16 +108,16 @@ def of_layer(
     ``stored``: the type that the weights were rounded to.
     """
     arithmetic = ARITHMETIC.get(kind, FLOAT32)
-    of_weights, count = max(arithmetic, ARITHMETIC[stored]), max(_count(node, arguments), 1)
-    merges = node.layer.merges
+    of_weights, merges = max(arithmetic, ARITHMETIC[stored]), node.layer.merges
+    count = roundings(node.layer, _shapes(arguments))
     exact = [a.astype(np.float64) for a in arguments] if merges else arguments.astype(np.float64)
     with np.errstate(all="ignore"):
         value = node.layer.forward(exact, weights)
-        own, noise = node.layer.forward(arguments, weights), Noise()
-        others = [
-            rounded(noise, arithmetic, of_weights, node, arguments, weights) for _ in range(runs)
-        ]
-    floor = arithmetic.unit * float(np.abs(value).max()) + arithmetic.smallest * sqrt(count)
+        own = node.layer.forward(arguments, weights)
+        coarse = partial(rounded, Noise(), {node.name: count})
+        others = [coarse(node, arguments, weights, arithmetic, of_weights) for _ in range(runs)]
+    nothing = arithmetic.smallest * sqrt(max(count, 1))
+    floor = arithmetic.unit * float(np.abs(value).max()) + nothing
     return Exact(value, _allowed(value, own, others, FLOOR * floor))
 
 
@@ -141,37 +145,41 @@ def _pass(
     return kept
 
 
-def _count(node: Node, arguments: Any) -> int:
-    shape = [a.shape[1:] for a in arguments] if node.layer.merges else arguments.shape[1:]
-    return roundings(node.layer, shape)
+def _shapes(arguments: Any) -> Any:
+    return [a.shape[1:] for a in arguments] if isinstance(arguments, list) else arguments.shape[1:]
 
 
 def rounded(
     noise: Noise,
-    arithmetic: Arithmetic,
-    of_weights: Arithmetic,
+    counted: Mapping[str, int],
     node: Node,
     arguments: Any,
     weights: Weights,
+    arithmetic: Arithmetic = FLOAT32,
+    of_weights: Arithmetic = FLOAT32,
 ) -> Array:
     """Compute a node with inputs, weights and output changed, `MULTIPLE` times as by rounding.
 
     The error of a sum of n products, in whatever order, is some sqrt(n) units of the products
     (Higham and Mary 2019), and where none is negative, of the sum: inputs and output are changed by
     so much. A weight is changed by one rounding, since batch normalisation becomes part of it:
-    that error is the same for all pixels, and no mean lessens it.
+    that error is the same for all pixels, and no mean lessens it. ``counted``: node -> how many
+    numbers are added up for its result (`counts`).
     """
-    least, most = arithmetic.shortest, arithmetic.longest
-    count, layer = max(min(_count(node, arguments), most), least), node.layer
-    if not count:
+    layer = node.layer
+    inside, result = (
+        MULTIPLE * arithmetic.unit * sqrt(arithmetic.terms(count))
+        for count in (roundings(layer, _shapes(arguments)), counted[node.name])
+    )
+    if not inside:
         return layer.forward(arguments, weights)
-    changed = partial(noise.multiplied, MULTIPLE * arithmetic.unit * sqrt(count))
     own = {name: _other_weight(noise, of_weights, w) for name, w in weights.items()}
+    changed = partial(noise.multiplied, inside)
     given = [changed(a) for a in arguments] if layer.merges else changed(arguments)
     value = layer.forward(given, own)
     if isinstance(layer, MEANS):  # which take one input
         value = value + np.float32(OWN) * (added_in_turn(layer, given) - value)  # type: ignore[arg-type]
-    return changed(value)
+    return noise.multiplied(result, value)
 
 
 def _other_weight(noise: Noise, arithmetic: Arithmetic, value: Array) -> Array:
