@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 
+from tinycnn import children
 from tinycnn.errors import ConversionError
 
 from .hdf5 import MAX_TOTAL, Part, Source, read, size_of
@@ -81,12 +81,12 @@ class Hdf5Process:
             raise ConversionError("reading it needs h5py: pip install 'tinycnn[convert]'")
         if self.process is None:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tinycnn.convert.isolation"],
+                children.command("convert.isolation"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 # "::" switches plug-ins off: a file could name one.
-                env={**os.environ, "HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1"},
+                env=children.environment(HDF5_PLUGIN_PRELOAD="::", OPENBLAS_NUM_THREADS="1"),
             )
         return self.process
 

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from tinycnn import children
 from tinycnn.errors import ConversionError
 from tinycnn.nn.graph import INPUT
 from tinycnn.nn.model import Model
@@ -195,11 +195,11 @@ def _laid_out(theirs: Array, ours: Array) -> Array:
 
 def _run(path: Path, x: Array) -> Iterator[tuple[str | None, Any]]:
     """Yield (place, output) of all calls, and then (None, what the child says at the end)."""
-    command = [sys.executable, "-P", "-m", "tinycnn.convert.keras_child", os.path.abspath(path)]
+    command = children.command("convert.keras_child", os.path.abspath(path))
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "TF_ENABLE_ONEDNN_OPTS": "0"}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        env={**quiet, **os.environ},
+        env={**quiet, **children.environment()},
     ) as process:  # fmt: skip
         timer = threading.Timer(SECONDS, process.kill)
         timer.start()

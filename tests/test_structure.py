@@ -33,11 +33,13 @@ ROOMS = {
     "tinycnn.progress": set(),
     "tinycnn.console": set(),
     "tinycnn.memory": set(),
+    "tinycnn.children": set(),
     "tinycnn.files": {"tinycnn.errors"},
     "tinycnn.weights": set(),
     "tinycnn.nn": {"tinycnn.errors", "tinycnn.files", "tinycnn.lightclass"},
     "tinycnn.engine.kernels": set(),
     "tinycnn.engine": {
+        "tinycnn.children",
         "tinycnn.console",
         "tinycnn.memory",
         "tinycnn.errors",
@@ -153,6 +155,12 @@ def test_compiler_options_stand_in_one_file():
         for node in ast.walk(TREES[name]):
             called = getattr(node, "attr", getattr(node, "id", None))
             assert called not in COMPILERS, f"{FILES[name]}:{node.lineno}: {called}; use _jit.py"
+
+
+def test_processes_of_our_own_are_started_in_one_place():
+    """A child that is found among installed packages may be of another version than its parent."""
+    starters = {name for name, path in FILES.items() if '"-m"' in path.read_text()}
+    assert starters == {"tinycnn.children", "tinycnn.safepath"}  # the latter compares
 
 
 def test_every_module_says_what_it_is():

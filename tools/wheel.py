@@ -59,9 +59,10 @@ def _compile(copy: Path, machine: str) -> None:
     from tinycnn.engine.libraries import CPUS
 
     def compile_for(name: str) -> None:
-        environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+        # Without a place to keep code they do not wait for one another: here all cores may compile.
+        own = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "TINYCNN_CACHE": os.devnull}
         command = [sys.executable, "-P", "-m", "tinycnn.build", "--cpu", name]
-        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, env=os.environ | own, stdout=subprocess.DEVNULL)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(compile_for, [n for n, cpu in CPUS.items() if cpu.machine == machine]))

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+import tinycnn
 from tinycnn.errors import BackendError
 
 Arranged = Any  # images as an engine wants them
@@ -44,8 +45,9 @@ class Engine:
 
     @property
     def version(self) -> str:
-        """Version of its package."""
-        return importlib.metadata.version(self.package)
+        """Version of its package; ours runs from a checkout, too, without being installed."""
+        ours = self.package == "tinycnn"
+        return tinycnn.__version__ if ours else importlib.metadata.version(self.package)
 
     def missing(self) -> str:
         """What must be installed before it can be compared; "" if nothing."""

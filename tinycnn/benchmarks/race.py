@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from tinycnn import children
 from tinycnn.benchmarks import ncnn_file, onnx_file, tflite_file
 from tinycnn.benchmarks.engines import ENGINES
 from tinycnn.benchmarks.networks import random_images
@@ -186,11 +185,11 @@ def _worker(engine: str, file: Path, threads: int, batch: int, folder: Path) -> 
 
 def command(*arguments: str) -> list[str]:
     """How to start a worker."""
-    return [sys.executable, "-P", "-m", "tinycnn.benchmarks.worker", *arguments]
+    return children.command("benchmarks.worker", *arguments)
 
 
 def environment(threads: int, **more: str) -> dict[str, str]:
     """Environment of a worker: libraries that take their number of threads from it get it."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TBB_NUM_THREADS")
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
-    return os.environ | dict.fromkeys(names, str(threads)) | quiet | more
+    return children.environment(**dict.fromkeys(names, str(threads)), **quiet, **more)

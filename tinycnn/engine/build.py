@@ -7,7 +7,6 @@ wanted CPU makes object code of it. The same way serves this machine and others 
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
 import shutil
 import signal
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinycnn import memory
+from tinycnn import children, memory
 from tinycnn.engine import cache
 from tinycnn.engine.kernels.family import CURRENT, cpu_identity, of_host
 from tinycnn.engine.libraries import CPUS, ENTRY, SOURCES, is_library, seal, signature
@@ -73,14 +72,13 @@ def object_code(target: Target) -> bytes:
 
     A shared library where the machine has a linker, else a relocatable object.
     """
-    root = str(Path(__file__).resolve().parents[2])
-    own = {"TINYCNN_FAMILY": target.family, "PYTHONPATH": root, "OPENBLAS_NUM_THREADS": "1"}
     arguments = [target.triple, target.cpu, target.features, target.family]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "kernels.o")
-        # -P: nothing is imported from the current directory
-        command = [sys.executable, "-P", "-m", "tinycnn.engine.build", *arguments, str(out)]
-        done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True)
+        done = subprocess.run(
+            children.command("engine.build", *arguments, str(out)), capture_output=True, text=True,
+            env=children.environment(TINYCNN_FAMILY=target.family, OPENBLAS_NUM_THREADS="1"),
+        )  # fmt: skip
         if done.returncode:
             raise BackendError(
                 f"kernels could not be compiled ({_reason(done)}); use --backend numpy"
