@@ -124,6 +124,8 @@ def added_in_turn(layer: Any, x: Array) -> Array:
 
 
 def _window_sums(layer: Any, x: Array) -> Array:
-    windows = layer.windows(x, 0)
+    (kh, sh), (kw, sw) = layer.geometry()
+    x = np.pad(x, ((0, 0), *layer.pads(x.shape[1:]), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (kh, kw), axis=(1, 2))[:, ::sh, ::sw]
     flat = windows.reshape(*windows.shape[:4], -1)
     return np.cumsum(flat, axis=-1)[..., -1]
