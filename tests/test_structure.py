@@ -45,7 +45,6 @@ ROOMS = {
         "tinycnn.errors",
         "tinycnn.lightclass",
         "tinycnn.nn",
-        "tinycnn.progress",
         "tinycnn.engine.kernels",
     },
     "tinycnn.studies": {"tinycnn.errors", "tinycnn.lightclass", "tinycnn.nn"},

@@ -102,7 +102,8 @@ BOMBS: dict[str, tuple[Callable[[], Graph], str]] = {
     "winograd, many chunks": (lambda: winograd(250, (4096, 256)), "no"),
     "dense, shared": (lambda: shared(3000), "yes"),
     "dense, one unit": (lambda: large(*[nn.Dense(1) for _ in range(30)]), "yes"),
-    "one channel in blocks": (lambda: large(*[nn.Conv2D(1, 3) for _ in range(2)]), "no"),
+    "one channel in blocks": (lambda: large(
+        *[nn.Conv2D(1, 3, padding="same") for _ in range(2)]), "no"),
     "separable": (lambda: Sequential(
         [nn.SeparableConv2D(1, 1, depth_multiplier=1 << 15), *END], (64, 64, 1)), "no"),
     "depthwise": (lambda: Sequential(

@@ -91,9 +91,11 @@ def describe(
 
     values = {value for row in planner.operands for value in row.values()} | {INPUT, output}
     known = {value: operand(value) for value in values}
+    rows = {id(row): row for row in planner.operands}  # equal ones are one
+    described = {i: {f: known[v] for f, v in row.items()} for i, row in rows.items()}
     return Memory(
         buffers=buffers,
-        operands=[{f: known[value] for f, value in row.items()} for row in planner.operands],
+        operands=[described[id(row)] for row in planner.operands],
         constants=planner.constants.sizes,
         input=known[INPUT],
         output=known[output],

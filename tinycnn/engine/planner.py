@@ -133,6 +133,7 @@ class Planner:
         self.rows = array("q")  # one behind the other: as lists they would take four times as much
         self.sources: list[str] = []
         self.operands: list[dict[str, str]] = []  # of each row: field -> value
+        self.known: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
         self.constants = Constants()
 
     @property
@@ -174,7 +175,9 @@ class Planner:
             pieces = max(pieces or self.threads, least)
         self.rows.extend(encode(layout, pieces, **fields))
         self.sources.append(op.output)
-        self.operands.append({f: v.value for f, v in fields.items() if isinstance(v, Address)})
+        values = {f: v.value for f, v in fields.items() if isinstance(v, Address)}
+        # Many rows of an operation have the same ones: a dictionary each would be 20 MB of 100,000.
+        self.operands.append(self.known.setdefault(tuple(values.items()), values))
 
 
 @singledispatch
