@@ -150,3 +150,16 @@ def test_leaves_with_all_that_was_written(environment, tmp_path):
     assert (done.stdout, done.stderr.count("\n")) == ("", 1)
     shown = in_environment(environment, tmp_path, "predict", STUDIES, "--json").stdout
     assert json.loads(shown)["summary"]["studies"] == 7
+
+
+def test_a_checkout_is_found_beside_a_folder_of_its_name(tmp_path):
+    """As `git clone` leaves one: an empty folder would hide what an import hook finds."""
+    (tmp_path / "tinycnn").mkdir()
+    python = tmp_path / "environment" / "bin" / "python"
+    run(sys.executable, "-m", "venv", tmp_path / "environment")
+    run(python, "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "-e", ROOT)
+    for start in (("-m", "tinycnn"), ("-m", "tinycnn.cli"), ("-P", "-m", "tinycnn")):
+        done = run(python, *start, "--version", cwd=tmp_path)
+        assert re.fullmatch(r"tinycnn [\d.]+\n", done.stdout)
+    code = "import tinycnn.convert, tinycnn; print(tinycnn.__file__)"
+    assert run(python, "-c", code, cwd=tmp_path).stdout == f"{ROOT / 'tinycnn/__init__.py'}\n"

@@ -2,9 +2,9 @@
 
 `python -m` puts the current directory first on `sys.path`. Inside a folder of images that came from
 elsewhere, a `PIL.py` or `numpy.py` lying there would be run as code. The package imports this
-module before anything else, so that only what Python itself loads earlier (its frozen modules, and
-a folder called `tinycnn`) can still come from there. `python -P` and the console script `tinycnn`
-do not have the problem.
+module before anything else. What Python itself imports to find it can still come from there:
+`importlib.py`, `types.py`, `contextlib.py` and a few more, and a `tinycnn.py` or a package of that
+name. `python -P` and the console script `tinycnn` do not have the problem.
 
 No `from __future__ import ...` here: that is an import too.
 """
