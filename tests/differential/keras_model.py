@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tests.differential.case import Case
-from tests.differential.tolerance import difference
+from tests.differential.tolerance import OTHERS, difference
 from tinycnn.nn import layers as nn
 from tinycnn.nn.graph import INPUT, Graph, Node
 from tinycnn.nn.layers.base import Layer
@@ -93,7 +93,7 @@ def _set(made: Any, layer: Layer, found: dict[str, Any]) -> None:
 def check(case: Case) -> str:
     """What differs between Keras and the reference, and where first; "" if nothing."""
     got = model_of(case.graph, case.weights).predict(case.x, verbose=0)
-    wrong = difference(case, np.asarray(got))
+    wrong = difference(case, np.asarray(got), OTHERS)
     return f"Keras: {wrong}; {first_difference(case)}" if wrong else ""
 
 
@@ -106,6 +106,6 @@ def first_difference(case: Case) -> str:
         part = dataclasses.replace(
             case, graph=case.graph.until(node.name), expected=values[node.name]
         )
-        if wrong := difference(part, np.asarray(ours)):
+        if wrong := difference(part, np.asarray(ours), OTHERS):
             return f"first at {node.name}, {node.layer}: {wrong}"
     return "no layer differs by itself"
