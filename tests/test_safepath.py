@@ -53,7 +53,7 @@ def test_nothing_comes_from_there_but_what_python_itself_needs_for_m(study, modu
 
 
 @pytest.mark.parametrize("name", ["tinycnn.py", "tinycnn/__init__.py"])
-def test_a_tinycnn_there_is_not_run_with_P_or_by_the_command(study, name):
+def test_a_tinycnn_there_is_not_run_with_safe_path_or_by_the_command(study, name):
     """`python -m tinycnn` would run it before any code of ours: README says so."""
     (study / name).parent.mkdir(exist_ok=True)
     (study / name).write_text(DECOY)

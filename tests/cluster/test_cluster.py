@@ -226,6 +226,7 @@ def test_control_c_reports_what_is_done(address, dataset, model, tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", SLOWLY, "evaluate", dataset, "--scheduler", address, *options],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=hear_interrupts,
     ) as child:  # fmt: skip
         deadline = time.monotonic() + 60
         while not (kept.exists() and kept.read_bytes().count(b"\n") > 5):
