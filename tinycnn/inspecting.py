@@ -257,7 +257,8 @@ def _said(report: dict[str, Any]) -> Iterator[str]:
         yield "Self-test: none"
     else:
         scores, layers = len(test["expected"]), len(test["probes"])
-        yield f"Self-test: seed {test['seed']}, {scores} scores, {layers} layers on the way"
+        allowed = "" if test.get("allowed") is None else f", {test['allowed']:.1e} allowed"
+        yield f"Self-test: seed {test['seed']}, {scores} scores, {layers} layers on the way{allowed}"
 
 
 def _calibrated(decision: dict[str, Any]) -> Iterator[str]:

@@ -19,7 +19,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -141,8 +141,8 @@ def report(name: str, rows: dict[int, dict[str, Any]]) -> None:
         print(f"  seed {seed}: {text}")
 
 
-def main() -> None:
-    """Run the command."""
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=1000)
@@ -150,7 +150,12 @@ def main() -> None:
     parser.add_argument("--families", default=",".join(FAMILIES))
     parser.add_argument("--faults", action="store_true", help="plant faults instead")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Run the command."""
+    options = arguments()
     if options.work:
         work(options.first, options.first + options.count, options.generator, options.faults)
         return
