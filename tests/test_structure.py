@@ -45,6 +45,7 @@ ROOMS = {
         "tinycnn.errors",
         "tinycnn.lightclass",
         "tinycnn.nn",
+        "tinycnn.progress",
         "tinycnn.engine.kernels",
     },
     "tinycnn.studies": {"tinycnn.errors", "tinycnn.lightclass", "tinycnn.nn"},

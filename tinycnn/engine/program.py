@@ -18,8 +18,10 @@ from tinycnn.lightclass import dataclass
 from tinycnn.nn.types import Array, Shape
 
 Bytes = npt.NDArray[np.uint8]
-STATE_BYTES, IDLE = 512, 1 << 19  # what threads share, see `kernels.interpreter`
+STATE_BYTES, SHIFT, IDLE = 512, 20, 1 << 19  # what threads share, see `kernels.interpreter`
 LONG = 1 << 31  # of `Program.work`: some tenths of a second on a Raspberry Pi 4
+LOOK = 0.2  # seconds from one look at a run to the next
+Watch = Callable[[float], None]
 Interpreter = Callable[..., int]  # see native.load: (table, rows, arena, weights, thread, ...)
 
 
@@ -76,13 +78,21 @@ class Execution:
         """The memory of all activations."""
         return self._workspace().arena
 
-    def run(self, batch: Array) -> Array:
-        """Scores (N, classes) for a batch (N, H, W, C), both float32, C-contiguous."""
+    @property
+    def long(self) -> bool:
+        """Whether an image may take so long that one might want to interrupt it."""
+        return self.program.work > LONG
+
+    def run(self, batch: Array, watch: Watch | None = None) -> Array:
+        """Scores (N, classes) for a batch (N, H, W, C), both float32, C-contiguous.
+
+        ``watch``: is told now and then how much of an image is done, from 0 to 1, if it is `long`.
+        """
         scores = np.empty((len(batch), *self.program.output_shape), np.float32)
         with self.lock:
             space = self._workspace()
-            if self.program.work > LONG and threading.current_thread() is threading.main_thread():
-                self._run_beside(space, batch, scores)
+            if self.long and threading.current_thread() is threading.main_thread():
+                self._run_beside(space, batch, scores, watch)
             else:
                 space.run(batch, scores)
         return scores
@@ -92,7 +102,9 @@ class Execution:
             self.space = Workspace(self.program, self.interpreter, self.threads)
         return self.space
 
-    def _run_beside(self, space: Workspace, batch: Array, scores: Array) -> None:
+    def _run_beside(
+        self, space: Workspace, batch: Array, scores: Array, watch: Watch | None
+    ) -> None:
         """Run in another thread, so that this one can be interrupted while it waits.
 
         Python calls signal handlers in the main thread only, and not inside compiled code.
@@ -109,7 +121,9 @@ class Execution:
 
         try:
             threading.Thread(target=work, daemon=True).start()
-            done.acquire()
+            while not done.acquire(timeout=LOOK if watch else -1):
+                if watch:
+                    watch(space.done())
         except BaseException:  # Ctrl-C, or what another signal's handler raises
             self.space = None  # its threads may go on for a moment: the next run has a new one
             space.stop()
@@ -129,7 +143,7 @@ class Workspace:
     """
 
     def __init__(self, program: Program, interpreter: Interpreter, threads: int) -> None:
-        self.arena = aligned_bytes(program.arena_bytes)
+        self.program, self.arena = program, aligned_bytes(program.arena_bytes)
         self.input = rows_view(
             self.arena, program.input_offset, program.input_row, program.input_shape
         )
@@ -162,6 +176,17 @@ class Workspace:
             scores[i] = self.result
             if self.stopped:
                 return
+
+    def done(self) -> float:
+        """Share of the image that is done: of all pieces, which take about as long."""
+        from tinycnn.engine.kernels.instructions import PIECES
+
+        table, (number, piece) = self.program.table, divmod(int(self.state[0]), 1 << SHIFT)
+        pieces = np.maximum(table[:, PIECES], 1)
+        now = number % len(table)
+        if piece >= IDLE:
+            return 1.0
+        return float((pieces[:now].sum() + min(piece, pieces[now])) / pieces.sum())
 
     def stop(self) -> None:
         """Let every thread leave after the work item that it has; nothing runs here any more."""

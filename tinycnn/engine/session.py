@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -16,18 +17,26 @@ from tinycnn.nn.selftest import replay
 from tinycnn.nn.types import Array
 
 if TYPE_CHECKING:
-    from tinycnn.engine.program import Program
+    from tinycnn.engine.program import Program, Watch
 
 Backend = Literal["native", "numba", "numpy"]
 BACKENDS: tuple[Backend, ...] = ("native", "numba", "numpy")  # in order of preference
 MAX_THREADS = 256
+LONG_STEPS = 10**10  # of `Graph.steps`: from here on, the reference may take some seconds
 
 
 class Runner(Protocol):
     """What a backend makes of a model."""
 
-    def run(self, batch: Array) -> Array:
-        """Scores (N, classes) for a batch (N, H, W, C), both float32, C-contiguous."""
+    @property
+    def long(self) -> bool:
+        """Whether an image may take so long that one should be told."""
+
+    def run(self, batch: Array, watch: Watch | None = None) -> Array:
+        """Scores (N, classes) for a batch (N, H, W, C), both float32, C-contiguous.
+
+        ``watch``: is told now and then how much of an image is done, from 0 to 1.
+        """
 
 
 class Session:
@@ -53,12 +62,30 @@ class Session:
         self.model, self.path, self.model_hash = model, path, model_hash
         self.threads = checked_threads(threads)
         self.backend, self._runner = _start(model, backend, self.threads, program)
-        replay(model, self._runner.run)
+        self._replay()
 
     def __repr__(self) -> str:
         """Name the model, its shapes, the backend and the threads."""
         shapes = f"{self.model.input_shape} -> ({self.model.classes},)"
         return f"<{self.model.name}: {shapes}, {self.backend}, {self.threads} threads>"
+
+    def _replay(self) -> None:
+        """Replay the self-test, with a line on a terminal if it takes long."""
+        if not self._runner.long or not (sys.stderr and sys.stderr.isatty()):
+            replay(self.model, self._runner.run)
+            return
+        from tinycnn.nn.limits import duration
+        from tinycnn.progress import Progress
+
+        if self.backend == "numpy":  # which tells what is done by layers, and one may take minutes
+            longest = duration(self.model.graph.steps)
+            print(f"tinycnn: the self-test may take {longest}; Ctrl-C ends it", file=sys.stderr)
+        with Progress(1000, "of the self-test") as progress:
+
+            def watch(share: float) -> None:
+                progress.advance(int(1000 * share) - progress.done)
+
+            replay(self.model, lambda x: self._runner.run(x, watch))
 
     @property
     def program(self) -> Program | None:
@@ -156,7 +183,20 @@ class _Reference:
         weights = {name: value.copy() for name, value in model.weights.items()}
         self.model = replace(model, weights=weights)
 
-    def run(self, batch: Array) -> Array:
+    @property
+    def long(self) -> bool:
         """See `Runner`."""
-        results = [self.model.forward(batch[i : i + 1]) for i in range(len(batch))]
+        return self.model.graph.steps > LONG_STEPS
+
+    def run(self, batch: Array, watch: Watch | None = None) -> Array:
+        """See `Runner`."""
+        graph, weights, done = self.model.graph, self.model.weights, 0
+
+        def keep(name: str, value: Array) -> None:
+            nonlocal done
+            done += graph.node_steps[name]
+            if watch:
+                watch(done / graph.steps)
+
+        results = [graph.forward(batch[i : i + 1], weights, keep) for i in range(len(batch))]
         return np.concatenate([np.empty((0, *self.model.graph.output_shape), np.float32), *results])

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinycnn.nn.types import Array
 
-PORTION = 1 << 26  # multiply-adds: some milliseconds by BLAS, some tenths of a second without
+PORTION = 1 << 24  # multiply-adds: a millisecond by BLAS, a tenth of a second without, or if busy
 CALL = 20_000  # nanoseconds that a few calls of NumPy take, whatever their arrays
 
 
