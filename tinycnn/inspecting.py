@@ -257,8 +257,8 @@ def _said(report: dict[str, Any]) -> Iterator[str]:
         yield "Self-test: none"
     else:
         scores, layers = len(test["expected"]), len(test["probes"])
-        allowed = "" if test.get("allowed") is None else f", {test['allowed']:.1e} allowed"
-        yield f"Self-test: seed {test['seed']}, {scores} scores, {layers} layers on the way{allowed}"
+        text = f"Self-test: seed {test['seed']}, {scores} scores, {layers} layers on the way"
+        yield text if test.get("allowed") is None else f"{text}, {test['allowed']:.1e} allowed"
 
 
 def _calibrated(decision: dict[str, Any]) -> Iterator[str]:
