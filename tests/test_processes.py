@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.signals import hear_interrupts
 from tests.studies.conftest import brightness_model
 from tests.test_calibrate import draw
 from tinycnn import cli, files
@@ -107,8 +108,9 @@ def start(line: str, place: Path, new: Path, *before: str) -> subprocess.Popen[s
     new.mkdir(exist_ok=True)
     command = [*before, sys.executable, "-c", AT_WORK, *line.format(here=place, new=new).split()]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        preexec_fn=hear_interrupts,
+    )  # fmt: skip
     assert process.stderr is not None
     for text in process.stderr:
         if text == "now\n":

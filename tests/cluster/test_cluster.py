@@ -17,6 +17,7 @@ import tinycnn
 from tests.cluster import jobs
 from tests.cluster.conftest import FAILURES, STUDIES, command, one_line
 from tests.cluster.fake import Client
+from tests.signals import hear_interrupts
 from tests.studies.conftest import save_gray
 from tests.studies.test_ensemble import halved
 from tinycnn import cluster, clusterjob

@@ -17,6 +17,8 @@ from PIL import Image
 from radiograph import mark
 from radiograph.anatomy import BODY_PARTS
 
+from tests.signals import hear_interrupts
+
 LAYOUT = re.compile(r"XR_[A-Z]+/patient\d{5}/study\d_(positive|negative)/image[1-4]\.png")
 
 
@@ -197,7 +199,9 @@ def test_a_signal_ends_all_processes_and_leaves_whole_files(tmp_path: Path, numb
     """Two processes draw; only the parent is told to end, and says so in one line."""
     program = Path(phantoms.__file__)
     command = [sys.executable, program, tmp_path / "drawn", "--studies", "999", "--jobs", "2"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    ) as process:
         while not any(tmp_path.rglob("*.png")):
             assert process.poll() is None
             time.sleep(0.05)

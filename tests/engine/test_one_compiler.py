@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.signals import hear_interrupts
 from tinycnn.engine import cache
 
 # A compiler that takes its time (argument 2, seconds) and leaves a mark in a file (argument 1).
@@ -40,7 +41,7 @@ def folder(tmp_path, monkeypatch):
 
 def start(log: Path, seconds: float) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-W", "error", "-c", COMPILER, str(log), str(seconds)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=hear_interrupts)
 
 
 def wait_for(true: Callable[[], object], seconds: float = 30.0) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tinycnn
+from tests.signals import hear_interrupts
 from tests.studies.conftest import FakeSession, brightness_model, save_gray
 from tinycnn import cli, evaluate
 from tinycnn.evaluation import document, records, run
@@ -218,16 +219,19 @@ sys.exit(cli.main(["evaluate", *sys.argv[1:]]))
 """
 
 
-def test_control_c_writes_what_is_done(dataset, model, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_writes_what_is_done(dataset, model, tmp_path, number):
     target, kept = tmp_path / "out.json", tmp_path / "journal"
     options = ["--weights", model, "--backend", "numpy", "--json", "--output", target]
     command = [sys.executable, "-c", SLOWLY, dataset, *options, "--resume", kept]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    ) as process:
         for _ in range(3):
             assert process.stderr.readline() == "one\n"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest = process.stderr.read()
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert rest.count("\n") == 1
     assert "interrupted after 3 of 6 studies" in rest
     found = json.loads(target.read_text())
