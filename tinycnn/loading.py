@@ -43,12 +43,24 @@ def load(path: str | os.PathLike[str], backend: str | None, threads: int | None)
         model, program = known or (whole(), None)
     finally:
         hashing.join()
+    if model.unverified:
+        _say_so(file)
     found = digest.hexdigest()
     session = Session(model, backend, threads, path=str(file), model_hash=found, program=program)
     if small and not known and session.program:
         _need_unchanged(data, digest.digest(), file)  # or another file's program has this name
         prepared.keep(found, threads, model, session.program)
     return session
+
+
+def _say_so(file: Path) -> None:
+    import logging  # 2 ms
+
+    logging.getLogger("tinycnn").warning(
+        "%r: has neither a digest nor a self-test: nothing shows that it is whole, or computed "
+        "rightly here; convert the original again",
+        str(file),
+    )
 
 
 def _need_unchanged(data: mmap.mmap, digest: bytes, file: Path) -> None:

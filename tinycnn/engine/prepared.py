@@ -65,6 +65,7 @@ def recall(
         test_input=x if x.size else None,  # making it takes 2 ms
         independent=data["independent"],
         name=name,
+        unverified=data["unverified"],
     ), program
 
 
@@ -81,6 +82,7 @@ def keep(digest: str, threads: int, model: Model, program: Program) -> None:
         "image": model.input_shape,
         "classes": model.classes,
         "independent": model.independent,
+        "unverified": model.unverified,
         "model": rest,
     }
     text = json.dumps(data).encode()

@@ -136,6 +136,7 @@ def _model(source: Source, run: Run) -> dict[str, Any]:
     return {
         "name": model.name,
         "sha256": source.model_hash,
+        "unverified": model.unverified,
         "path": text(source.model_path),
         "trained_on": model.provenance.trained_on,
         "demonstration": model.provenance.demonstration,

@@ -199,6 +199,7 @@ class Model:
 
     Checked as a whole when made: every weight that the graph asks for is there, in its shape, and
     no other; one label for each class; a positive label that exists.
+    ``unverified``: read from a file that has neither a digest nor a self-test.
     """
 
     graph: Graph
@@ -209,6 +210,7 @@ class Model:
     provenance: Provenance = field(default_factory=Provenance)
     self_test: SelfTest | None = None
     name: str = "model"
+    unverified: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a model whose parts do not fit together."""

@@ -118,7 +118,9 @@ def parse(data: Buffer, path: Path) -> Model:
             raise ModelFileError("damaged: the weights or metadata are not those that were written")
         for name, value in stored.items():
             _need_finite(name, value)
-        return from_json(metadata, stored, path.stem)
+        model = from_json(metadata, stored, path.stem)
+        unverified = digest is None and model.self_test is None
+        return dataclasses.replace(model, unverified=True) if unverified else model
     except (ModelFileError, GraphError) as error:
         raise ModelFileError(f"{path}: {error}"[: len(str(path)) + MAX_MESSAGE]) from None
 

@@ -122,6 +122,7 @@ def _model(source: Source) -> dict[str, Any]:
         "name": model.name,
         "file": text(source.model_path),
         "sha256": source.model_hash,
+        "unverified": model.unverified,
         "input_shape": list(model.input_shape),
         "preprocessing": asdict(model.preprocessing),
         "labels": list(model.labels),

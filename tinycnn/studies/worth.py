@@ -47,6 +47,12 @@ def cautions(*models: Model) -> tuple[str, ...]:
         "about a patient means nothing."
         for trained_on in dict.fromkeys(demonstrations)
     ]
+    texts += [
+        f"UNVERIFIED: the file of model {model.name} has neither a digest nor a self-test; nothing "
+        "shows that it is whole, or computed rightly here."
+        for model in models
+        if model.unverified
+    ]
     return (*texts, NO_DIAGNOSIS)
 
 
