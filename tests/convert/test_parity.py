@@ -73,7 +73,9 @@ def test_a_wrong_backend_is_refused_with_the_layer(monkeypatch):
         honest = runner.run
 
         class Wrong:
-            def run(self, batch):
+            long = False
+
+            def run(self, batch, watch=None):
                 return honest(batch) * 1.01
 
         return kind, Wrong()
